@@ -1,0 +1,340 @@
+//! Recorded pictures in folders: takes (a folder a camera with `timestamps.csv`) and stills (pictures without times).
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use include_dir::Dir;
+use serde::Deserialize;
+
+use super::{CaptureError, Event, Source, Stream};
+use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
+use crate::time::Timestamp;
+
+/// Endings of the pictures that can be read.
+const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "pgm", "ppm", "pbm", "pnm", "bmp"];
+/// Time between stills: they have none of their own.
+const STILL_PERIOD: Duration = Duration::from_secs(1);
+
+/// A folder, on disk or built into the program.
+#[derive(Clone, Debug)]
+pub enum Folder {
+    /// On disk.
+    Disk(PathBuf),
+    /// In the binary.
+    BuiltIn(&'static Dir<'static>),
+}
+
+impl Folder {
+    /// The folder's own path, for messages.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Disk(path) => path,
+            Self::BuiltIn(dir) => dir.path(),
+        }
+    }
+
+    fn read(&self, file: &Path) -> io::Result<Cow<'static, [u8]>> {
+        match self {
+            Self::Disk(path) => std::fs::read(path.join(file)).map(Cow::Owned),
+            Self::BuiltIn(dir) => {
+                dir.get_file(file).map(|file| Cow::Borrowed(file.contents())).ok_or(io::ErrorKind::NotFound.into())
+            }
+        }
+    }
+
+    /// Names of the direct subfolders, sorted.
+    fn subfolders(&self) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = match self {
+            Self::Disk(path) => {
+                let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
+                entries.iter().filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into()).collect()
+            }
+            Self::BuiltIn(dir) => dir.dirs().filter_map(|d| d.path().file_name()?.to_str().map(str::to_owned)).collect(),
+        };
+        names.sort();
+        Ok(names)
+    }
+
+    fn has(&self, file: &Path) -> bool {
+        match self {
+            Self::Disk(path) => path.join(file).is_file(),
+            Self::BuiltIn(dir) => dir.get_file(file).is_some(),
+        }
+    }
+}
+
+/// What of a take's `rig.json` is read: names, sizes, rates. Geometry and offsets enter by `--rig` alone.
+#[derive(Deserialize)]
+struct RigJson {
+    cameras: Vec<RigCamera>,
+}
+
+#[derive(Deserialize)]
+struct RigCamera {
+    name: String,
+    width: u32,
+    height: u32,
+    fps: f64,
+}
+
+/// One row of `timestamps.csv`.
+#[derive(Clone, Copy, Deserialize)]
+struct Row {
+    seq: u64,
+    captured_ns: i64,
+    received_ns: i64,
+}
+
+/// Whether `folder` is a take: it has a `rig.json`, or times beside its pictures or a level deeper.
+#[must_use]
+pub fn is_take(folder: &Folder) -> bool {
+    let timed = |name: &String| folder.has(&Path::new(name).join("timestamps.csv"));
+    folder.has(Path::new("rig.json")) || folder.subfolders().is_ok_and(|names| names.iter().any(timed))
+}
+
+/// Opens the cameras of a take: those of its `rig.json`, else every subfolder that has times.
+///
+/// # Errors
+/// When there is no camera, when one has no folder, or when `rig.json` or `timestamps.csv` cannot be read.
+pub fn open_take(folder: &Folder) -> Result<Vec<FolderSource>, CaptureError> {
+    let cameras = if folder.has(Path::new("rig.json")) { read_rig(folder)? } else { guess_rig(folder)? };
+    if cameras.is_empty() {
+        return Err(CaptureError::NoCameras { path: folder.path().to_owned() });
+    }
+    super::check_names(cameras.iter().map(|camera| camera.name.as_str()))?;
+    cameras.into_iter().enumerate().map(|(n, camera)| open_camera(folder, n, camera)).collect()
+}
+
+fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
+    let path = folder.path().join("rig.json");
+    let text = folder
+        .read(Path::new("rig.json"))
+        .map_err(|source| CaptureError::Read { path: path.clone(), source })?;
+    let rig: RigJson = serde_json::from_slice(&text)
+        .map_err(|error| CaptureError::Invalid { path: path.clone(), reason: error.to_string() })?;
+    match rig.cameras.iter().find(|camera| !(camera.fps > 0.0 && camera.fps.is_finite())) {
+        Some(camera) => {
+            Err(CaptureError::Invalid { path, reason: format!("camera `{}` has no positive `fps`", camera.name) })
+        }
+        None => Ok(rig.cameras),
+    }
+}
+
+/// Cameras of a take without `rig.json`; the rate is that of the median interval.
+fn guess_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
+    let names =
+        folder.subfolders().map_err(|source| CaptureError::Read { path: folder.path().to_owned(), source })?;
+    let timed = names.into_iter().filter(|name| folder.has(&Path::new(name).join("timestamps.csv")));
+    timed
+        .map(|name| {
+            let rows = read_rows(folder, &name)?;
+            let mut intervals: Vec<i64> = rows.windows(2).map(|w| w[1].captured_ns - w[0].captured_ns).collect();
+            intervals.sort_unstable();
+            let median_ns = intervals.get(intervals.len() / 2).copied().unwrap_or(0).max(1);
+            Ok(RigCamera { name, width: 0, height: 0, fps: (1e9 / median_ns as f64).round().max(1.0) })
+        })
+        .collect()
+}
+
+fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
+    let file = Path::new(camera).join("timestamps.csv");
+    let text = folder.read(&file).map_err(|_| CaptureError::NoFolder {
+        take: folder.path().to_owned(),
+        camera: camera.to_owned(),
+    })?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*text);
+    let mut rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(|error| CaptureError::Invalid {
+        path: folder.path().join(&file),
+        reason: format!("{error}; the columns are seq, captured_ns, received_ns"),
+    })?;
+    rows.sort_by_key(|row| row.received_ns);
+    Ok(rows)
+}
+
+fn open_camera(folder: &Folder, n: usize, camera: RigCamera) -> Result<FolderSource, CaptureError> {
+    let rows = read_rows(folder, &camera.name)?;
+    let size = if camera.width > 0 { format!(", {}x{}", camera.width, camera.height) } else { String::new() };
+    let pictures = rows
+        .into_iter()
+        .map(|row| Picture {
+            file: picture_of(folder, &camera.name, row.seq),
+            seq: row.seq,
+            captured_at: Timestamp::from_ns(row.captured_ns),
+            received_at: Timestamp::from_ns(row.received_ns),
+        })
+        .collect();
+    Ok(FolderSource {
+        stream: Stream {
+            camera: CameraId(n as u8),
+            description: format!("{}{size}, {} fps", folder.path().join(&camera.name).display(), camera.fps),
+            name: camera.name.into(),
+            period: Duration::from_secs_f64(1.0 / camera.fps),
+            stamp: StampKind::Device,
+            frame_bytes: (camera.width * camera.height / 4) as usize,
+        },
+        folder: folder.clone(),
+        pictures,
+        at: 0,
+        name_files: false,
+    })
+}
+
+fn picture_of(folder: &Folder, camera: &str, seq: u64) -> PathBuf {
+    let with = |ending: &str| Path::new(camera).join(format!("{seq:06}.{ending}"));
+    PICTURES.iter().map(|ending| with(ending)).find(|file| folder.has(file)).unwrap_or_else(|| with("jpg"))
+}
+
+/// Opens every picture below `path` (or `path` itself) as a still.
+///
+/// # Errors
+/// When `path` cannot be read or has no picture.
+pub fn open_stills(path: &Path) -> Result<FolderSource, CaptureError> {
+    let read_error = |source| CaptureError::Read { path: path.to_owned(), source };
+    let (folder, mut files) = if path.is_file() {
+        let name = path.file_name().unwrap_or_default();
+        (path.parent().unwrap_or(Path::new("")), vec![PathBuf::from(name)])
+    } else {
+        let mut files = Vec::new();
+        walk(path, Path::new(""), &mut files).map_err(read_error)?;
+        (path, files)
+    };
+    if files.is_empty() {
+        return Err(CaptureError::NoCameras { path: path.to_owned() });
+    }
+    files.sort();
+    let time = |n: usize| Timestamp::default() + STILL_PERIOD * n as u32;
+    let picture = |(n, file)| Picture { file, seq: n as u64, captured_at: time(n), received_at: time(n) };
+    Ok(FolderSource {
+        stream: Stream {
+            camera: CameraId(0),
+            name: "stills".into(),
+            description: format!("{} pictures in {}", files.len(), path.display()),
+            period: STILL_PERIOD,
+            stamp: StampKind::Device,
+            frame_bytes: 0,
+        },
+        folder: Folder::Disk(folder.to_owned()),
+        pictures: files.into_iter().enumerate().map(picture).collect(),
+        at: 0,
+        name_files: true,
+    })
+}
+
+fn walk(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let file = below.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            walk(root, &file, files)?;
+        } else if is_picture(&file) {
+            files.push(file);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the file's ending is that of a picture.
+#[must_use]
+pub fn is_picture(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    PICTURES.contains(&ending.as_str())
+}
+
+struct Picture {
+    file: PathBuf,
+    seq: u64,
+    captured_at: Timestamp,
+    received_at: Timestamp,
+}
+
+/// The pictures of one camera of a take, or a folder's stills.
+pub struct FolderSource {
+    stream: Stream,
+    folder: Folder,
+    pictures: Vec<Picture>,
+    at: usize,
+    name_files: bool,
+}
+
+impl FolderSource {
+    /// How many pictures there are in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pictures.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pictures.is_empty()
+    }
+
+    /// When the first picture was received.
+    #[must_use]
+    pub fn starts_at(&self) -> Option<Timestamp> {
+        self.pictures.first().map(|picture| picture.received_at)
+    }
+}
+
+impl Source for FolderSource {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
+        let Some(picture) = self.pictures.get(self.at) else { return Ok(Event::End) };
+        self.at += 1;
+        let named = |reason: String| {
+            Ok(Event::Corrupt(format!("{}: {reason}", self.folder.path().join(&picture.file).display())))
+        };
+        let content = match self.folder.read(&picture.file) {
+            Ok(content) => content,
+            Err(error) => return named(error.to_string()),
+        };
+        let (format, width, height, bytes) = match open_picture(&picture.file, content, pool) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return Ok(Event::NoBuffer),
+            Err(reason) => return named(reason),
+        };
+        Ok(Event::Frame(Frame {
+            camera: self.stream.camera,
+            seq: picture.seq,
+            captured_at: picture.captured_at,
+            received_at: picture.received_at,
+            stamp: self.stream.stamp,
+            format,
+            width,
+            height,
+            bytes,
+            file: self.name_files.then(|| Arc::from(picture.file.to_string_lossy())),
+        }))
+    }
+
+    fn reopen(&mut self) -> Result<(), CaptureError> {
+        Err(CaptureError::Open { camera: self.stream.name.to_string(), reason: "the recording is over".to_owned() })
+    }
+}
+
+type Opened = (PixelFormat, u32, u32, FrameBytes);
+
+/// A JPEG picture goes on as it is; others are opened here. `None` when the pool is used up.
+fn open_picture(file: &Path, content: Cow<'_, [u8]>, pool: &FramePool) -> Result<Option<Opened>, String> {
+    if content.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let is_jpeg = content.starts_with(&[0xff, 0xd8]);
+    if is_jpeg || file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("jpg")) {
+        return Ok(pool.copy(&content).map(|bytes| (PixelFormat::Mjpeg, 0, 0, bytes)));
+    }
+    let picture = image::load_from_memory(&content).map_err(|error| error.to_string())?;
+    let (width, height) = (picture.width(), picture.height());
+    let (format, pixels) = if picture.color().has_color() {
+        (PixelFormat::Rgb, picture.into_rgb8().into_raw())
+    } else {
+        (PixelFormat::Gray, picture.into_luma8().into_raw())
+    };
+    Ok(pool.copy(&pixels).map(|bytes| (format, width, height, bytes)))
+}

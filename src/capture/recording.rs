@@ -1,0 +1,110 @@
+//! Opens whatever can be replayed: a take, videos, stills, or the take that is built into the program.
+
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+use super::folder::{self, Folder, FolderSource};
+#[cfg(feature = "opencv")]
+use super::video;
+use super::{CaptureError, Source};
+use crate::time::Timestamp;
+
+/// Two and a half seconds of a rendered head before four cameras; `tests/data/README.md` has its provenance.
+static BUNDLED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/tests/data/take");
+
+/// Something recorded, ready to be replayed.
+pub struct Recording {
+    /// One a camera, in the order of configuration.
+    pub sources: Vec<Box<dyn Source>>,
+    /// Pictures in all, where that is known beforehand.
+    pub frames: Option<u64>,
+    /// When the first frame was received.
+    pub starts_at: Timestamp,
+    /// Whether the pictures have nothing to do with each other.
+    pub stills: bool,
+}
+
+impl Recording {
+    /// The take that is built into the program.
+    ///
+    /// # Errors
+    /// None in a released program.
+    pub fn bundled() -> Result<Self, CaptureError> {
+        folder::open_take(&Folder::BuiltIn(&BUNDLED)).map(|sources| Self::of_folders(sources, false))
+    }
+
+    /// Opens a take or a folder of stills (`stills` makes a take's pictures stills too), a picture, or videos: one
+    /// file or folder a camera.
+    ///
+    /// # Errors
+    /// Every [`CaptureError`] that concerns files.
+    pub fn open(paths: &[PathBuf], stills: bool) -> Result<Self, CaptureError> {
+        let [path] = paths else { return Self::open_videos(paths) };
+        if !path.exists() {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(CaptureError::Read { path: path.clone(), source });
+        }
+        if !path.is_dir() {
+            return if folder::is_picture(path) {
+                folder::open_stills(path).map(|source| Self::of_folders(vec![source], true))
+            } else {
+                Self::open_videos(paths)
+            };
+        }
+        let take = Folder::Disk(path.clone());
+        if !stills && folder::is_take(&take) {
+            return folder::open_take(&take).map(|sources| Self::of_folders(sources, false));
+        }
+        let videos = if stills { Vec::new() } else { videos_in(path)? };
+        if videos.is_empty() {
+            folder::open_stills(path).map(|source| Self::of_folders(vec![source], true))
+        } else {
+            Self::open_videos(&videos)
+        }
+    }
+
+    fn of_folders(sources: Vec<FolderSource>, stills: bool) -> Self {
+        Self {
+            frames: Some(sources.iter().map(|source| source.len() as u64).sum()),
+            starts_at: sources.iter().filter_map(FolderSource::starts_at).min().unwrap_or_default(),
+            sources: sources.into_iter().map(|source| Box::new(source) as _).collect(),
+            stills,
+        }
+    }
+
+    #[cfg(feature = "opencv")]
+    fn open_videos(paths: &[PathBuf]) -> Result<Self, CaptureError> {
+        let open = |(n, path): (usize, &PathBuf)| video::VideoSource::open(path, crate::frame::CameraId(n as u8));
+        if paths.len() > crate::frame::MAX_CAMERAS {
+            return Err(CaptureError::TooMany { count: paths.len() });
+        }
+        let sources = paths.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+        super::check_names(sources.iter().map(|source| &*source.stream().name))?;
+        let sources = sources.into_iter().map(|source| Box::new(source) as Box<dyn Source>).collect();
+        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), stills: false })
+    }
+
+    #[cfg(not(feature = "opencv"))]
+    fn open_videos(paths: &[PathBuf]) -> Result<Self, CaptureError> {
+        Err(CaptureError::Invalid {
+            path: paths.first().cloned().unwrap_or_default(),
+            reason: "this is no folder and no picture; video files need a program built with feature `opencv`".to_owned(),
+        })
+    }
+}
+
+#[cfg(feature = "opencv")]
+fn videos_in(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    let read_error = |source| CaptureError::Read { path: folder.to_owned(), source };
+    let entries = std::fs::read_dir(folder).map_err(read_error)?;
+    let files = entries.collect::<Result<Vec<_>, _>>().map_err(read_error)?;
+    let mut videos: Vec<PathBuf> = files.iter().map(|e| e.path()).filter(|path| video::is_video(path)).collect();
+    videos.sort();
+    Ok(videos)
+}
+
+#[cfg(not(feature = "opencv"))]
+fn videos_in(_folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    Ok(Vec::new())
+}

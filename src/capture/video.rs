@@ -1,0 +1,118 @@
+//! Video files, through OpenCV.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use opencv::core::{Mat, MatTraitConst, MatTraitConstManual};
+use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
+
+use super::{CaptureError, Event, Source, Stream};
+use crate::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
+use crate::time::Timestamp;
+
+/// Endings of files that are taken for videos.
+const VIDEOS: [&str; 7] = ["mkv", "mp4", "avi", "mov", "webm", "m4v", "mpg"];
+
+/// Whether the file's ending is that of a video.
+#[must_use]
+pub fn is_video(file: &Path) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    VIDEOS.contains(&ending.as_str())
+}
+
+/// The frames of one video file. Its times count from its beginning.
+pub struct VideoSource {
+    stream: Stream,
+    path: PathBuf,
+    capture: VideoCapture,
+    picture: Mat,
+    seq: u64,
+    last_ns: Option<i64>,
+}
+
+impl VideoSource {
+    /// Opens `path`; the view is named after the file.
+    ///
+    /// # Errors
+    /// [`CaptureError::Invalid`] when OpenCV cannot read it.
+    pub fn open(path: &Path, camera: CameraId) -> Result<Self, CaptureError> {
+        let invalid = |reason: String| CaptureError::Invalid { path: path.to_owned(), reason };
+        if !path.is_file() {
+            return Err(invalid("there is no such file".to_owned()));
+        }
+        let open = || -> opencv::Result<(VideoCapture, [f64; 3])> {
+            let capture = VideoCapture::from_file(path, videoio::CAP_ANY)?;
+            let of = |property| capture.get(property);
+            let properties =
+                [of(videoio::CAP_PROP_FPS)?, of(videoio::CAP_PROP_FRAME_WIDTH)?, of(videoio::CAP_PROP_FRAME_HEIGHT)?];
+            Ok((capture, properties))
+        };
+        let (capture, [fps, width, height]) = open().map_err(|error| invalid(error.to_string()))?;
+        if width < 1.0 || height < 1.0 {
+            return Err(invalid("OpenCV cannot read this file as a video".to_owned()));
+        }
+        let fps = if fps.is_finite() && fps > 0.0 { fps } else { 30.0 };
+        let name: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
+        let stream = Stream {
+            camera,
+            name,
+            description: format!("{}, {width}x{height}, {fps:.2} fps", path.display()),
+            period: Duration::from_secs_f64(1.0 / fps),
+            stamp: StampKind::Device,
+            frame_bytes: (width * height * 3.0) as usize,
+        };
+        Ok(Self { stream, path: path.to_owned(), capture, picture: Mat::default(), seq: 0, last_ns: None })
+    }
+
+    /// Reads the next picture; its time in nanoseconds, or `None` at the end.
+    fn read(&mut self) -> opencv::Result<Option<i64>> {
+        if !self.capture.read(&mut self.picture)? || self.picture.empty() {
+            return Ok(None);
+        }
+        let stamp_ns = (self.capture.get(videoio::CAP_PROP_POS_MSEC)? * 1e6) as i64;
+        // Some containers have no times; then the rate gives them.
+        let nominal = self.last_ns.map_or(0, |last| last + self.stream.period.as_nanos() as i64);
+        let goes_on = self.last_ns.is_none_or(|last| stamp_ns > last);
+        Ok(Some(if goes_on { stamp_ns } else { nominal }))
+    }
+}
+
+impl Source for VideoSource {
+    fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
+        let read = self.read().and_then(|time| match time {
+            Some(ns) => Ok(Some((ns, self.picture.cols() as u32, self.picture.rows() as u32, self.picture.data_bytes()?))),
+            None => Ok(None),
+        });
+        let (captured_ns, width, height, pixels) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(Event::End),
+            Err(error) => return Ok(Event::Corrupt(format!("{} at frame {}: {error}", self.path.display(), self.seq))),
+        };
+        let Some(bytes) = pool.copy(pixels) else { return Ok(Event::NoBuffer) };
+        self.last_ns = Some(captured_ns);
+        let seq = self.seq;
+        self.seq += 1;
+        let time = Timestamp::from_ns(captured_ns);
+        Ok(Event::Frame(Frame {
+            camera: self.stream.camera,
+            seq,
+            captured_at: time,
+            received_at: time,
+            stamp: self.stream.stamp,
+            format: PixelFormat::Bgr,
+            width,
+            height,
+            bytes,
+            file: None,
+        }))
+    }
+
+    fn reopen(&mut self) -> Result<(), CaptureError> {
+        Err(CaptureError::Open { camera: self.stream.name.to_string(), reason: "the video is over".to_owned() })
+    }
+}

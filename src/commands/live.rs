@@ -1,0 +1,61 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use vultus::capture::{CaptureError, Source};
+use vultus::config::Config;
+
+use super::options::Options;
+use super::session::{Session, Time};
+use super::status::Show;
+
+/// Watch cameras and say what the faces express
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  vultus live                                    all attached cameras
+  vultus live --camera left=0 --camera right=2   two of them, named
+  vultus live --headless --results - | jq .expression")]
+pub(super) struct Args {
+    /// Camera to open, as `vultus cameras` lists it, perhaps with a name: NAME=ID [default: all]
+    #[arg(long, value_name = "[NAME=]ID")]
+    camera: Vec<String>,
+
+    /// End after so many seconds
+    #[arg(long, value_name = "N")]
+    seconds: Option<f64>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
+    let mut config = args.options.apply(config);
+    if !args.camera.is_empty() {
+        config.camera = args.camera.iter().map(|text| camera(text)).collect();
+    }
+    let sources = open(&config)?;
+    let session = Session {
+        sources,
+        time: Time::Live,
+        ends_after: args.seconds.map(Duration::try_from_secs_f64).transpose()?,
+        stills: false,
+        show: if args.options.headless { Show::Nothing } else { Show::Status },
+    };
+    session.run(&args.options, &config)
+}
+
+/// `NAME=ID` or `ID`. Stable ids of cameras hold no `=`.
+fn camera(text: &str) -> vultus::config::Camera {
+    let (name, id) = text.split_once('=').map_or((None, text), |(name, id)| (Some(name.to_owned()), id));
+    vultus::config::Camera { id: id.to_owned(), name }
+}
+
+#[cfg(feature = "webcam")]
+fn open(config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
+    let cameras = vultus::capture::webcam::open_all(&config.camera, config.capture)?;
+    Ok(cameras.into_iter().map(|camera| Box::new(camera) as _).collect())
+}
+
+#[cfg(not(feature = "webcam"))]
+fn open(_config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
+    Err(CaptureError::NoCamera)
+}

@@ -1,0 +1,107 @@
+//! One run of the pipeline as `live` and `replay` start it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use vultus::capture::Source;
+use vultus::config::Config;
+use vultus::infer::Runtime;
+use vultus::infer::manifest::Models;
+use vultus::pipeline::counters::Counters;
+use vultus::pipeline::stop::Stop;
+use vultus::pipeline::vision::Vision;
+use vultus::pipeline::{self, Pacing, Plan};
+use vultus::rig::Rig;
+use vultus::time::{Clock, Timestamp};
+
+use super::options::Options;
+use super::results::{Header, Results, clock_name};
+use super::status::{Show, Status};
+
+/// How time passes in a session.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Time {
+    /// As it does.
+    Live,
+    /// As it did, from this moment on.
+    Replayed(Timestamp),
+    /// Not at all: as fast as possible, from this moment of the recording on.
+    Ignored(Timestamp),
+}
+
+/// What is to be run.
+pub(super) struct Session {
+    pub sources: Vec<Box<dyn Source>>,
+    pub time: Time,
+    pub ends_after: Option<Duration>,
+    pub stills: bool,
+    pub show: Show,
+}
+
+impl Session {
+    /// Runs until the sources end, the time is up, or Ctrl-C.
+    pub(super) fn run(self, options: &Options, config: &Config) -> anyhow::Result<ExitCode> {
+        let names: Vec<Arc<str>> = self.sources.iter().map(|source| source.stream().name.clone()).collect();
+        for source in &self.sources {
+            tracing::info!("camera `{}`: {}", source.stream().name, source.stream().description);
+        }
+        let rig = options.rig.as_deref().map(Rig::load).transpose()?;
+        let offset_ns = |name: &Arc<str>| match &rig {
+            Some(rig) => rig.camera(name).map(|camera| (camera.time_offset_ms * 1e6) as i64),
+            None => Ok(0),
+        };
+        let offsets_ns = names.iter().map(offset_ns).collect::<Result<_, _>>()?;
+
+        let models = Models::load(config.models.folder.as_deref())?;
+        let runtime = Runtime::start(config.inference.runtime)?;
+        let vision = Vision::new(config, &models, &runtime, names.len(), self.stills)?;
+        tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());
+
+        let used = [&models.detector, &models.encoder];
+        let mut results = Results::open(
+            options.results.as_deref(),
+            &Header {
+                vultus: env!("CARGO_PKG_VERSION"),
+                runtime: runtime.name(),
+                device: vision.device(),
+                models: used.map(|model| (model.name.as_str(), model.sha256.as_str())).into(),
+                cameras: &names,
+                rig: options.rig.as_deref(),
+                clock: clock_name(self.sources.iter().map(|source| source.stream().stamp)),
+            },
+        )?;
+
+        let stop = Stop::default();
+        let on_signal = stop.clone();
+        ctrlc::set_handler(move || on_signal.request()).context("cannot listen for Ctrl-C")?;
+        let counters = Counters::new(names.len());
+        let mut status = Status::new(self.show, names);
+        let (pacing, starts_at) = match self.time {
+            Time::Live => {
+                let clock = Clock::live();
+                let now = clock.now();
+                (Pacing::RealTime(clock), now)
+            }
+            Time::Replayed(from) => (Pacing::RealTime(Clock::replay(from, 1.0)), from),
+            Time::Ignored(from) => (Pacing::AsFastAsPossible, from),
+        };
+        let plan = Plan {
+            pacing,
+            transport_allowance: Duration::from_secs_f64(config.sync.transport_allowance_ms / 1e3),
+            offsets_ns,
+            starts_at,
+            ends_at: self.ends_after.map(|duration| starts_at + duration),
+            stop: &stop,
+            counters: &counters,
+        };
+        let outcome = pipeline::run(self.sources, vision, &plan, |scene| {
+            status.update(scene, &counters);
+            results.write(scene)
+        });
+        status.finish(&counters);
+        outcome?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

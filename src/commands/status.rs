@@ -1,0 +1,208 @@
+//! What a person sees while a run goes on, and the account at its end. All of it goes to standard error.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use vultus::pipeline::counters::Counters;
+use vultus::scene::{Expression, FusedExpression, Scene};
+
+/// Time between two drawings.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// What is on the terminal; the log writes around it.
+fn on_screen() -> &'static MultiProgress {
+    static BARS: OnceLock<MultiProgress> = OnceLock::new();
+    BARS.get_or_init(MultiProgress::new)
+}
+
+/// Writes log lines to standard error without tearing what is drawn there.
+pub(super) fn log_writer() -> impl Write {
+    struct Around;
+    impl Write for Around {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            on_screen().suspend(|| io::stderr().write_all(line)).map(|()| line.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            io::stderr().flush()
+        }
+    }
+    Around
+}
+
+/// What to show while a run goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Show {
+    /// Nothing.
+    Nothing,
+    /// Faces, expressions, times and drops, when standard output is a terminal.
+    Status,
+    /// How far a replay has come.
+    Progress {
+        /// Frames in all, if known.
+        frames: Option<u64>,
+    },
+}
+
+/// Times in microseconds, for percentiles.
+struct Times(Histogram<u32>);
+
+impl Times {
+    fn new() -> Self {
+        // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
+        Self(Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid")))
+    }
+
+    fn add(&mut self, time: Duration) {
+        self.0.saturating_record((time.as_micros() as u64).max(1));
+    }
+
+    fn ms(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e3
+    }
+}
+
+/// Follows a run.
+pub(super) struct Status {
+    bar: Option<ProgressBar>,
+    show: Show,
+    cameras: Vec<Arc<str>>,
+    latency: Times,
+    skew: Times,
+    sets: u64,
+    faces: u64,
+    drawn_at: Instant,
+    began_at: Instant,
+}
+
+impl Status {
+    pub(super) fn new(show: Show, cameras: Vec<Arc<str>>) -> Self {
+        let bar = match show {
+            Show::Nothing => None,
+            Show::Status => io::stdout().is_terminal().then(|| ProgressBar::no_length().with_style(plain())),
+            Show::Progress { frames: Some(frames) } => Some(ProgressBar::new(frames).with_style(progress())),
+            Show::Progress { frames: None } => Some(ProgressBar::no_length()),
+        };
+        let now = Instant::now();
+        Self {
+            bar: bar.map(|bar| on_screen().add(bar)),
+            show,
+            cameras,
+            latency: Times::new(),
+            skew: Times::new(),
+            sets: 0,
+            faces: 0,
+            drawn_at: now,
+            began_at: now,
+        }
+    }
+
+    /// Takes a result in, and redraws now and then.
+    pub(super) fn update(&mut self, scene: &Scene, counters: &Counters) {
+        self.sets += 1;
+        self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
+        self.latency.add(scene.latency);
+        self.skew.add(scene.skew);
+        let Some(bar) = self.bar.as_ref().filter(|_| self.drawn_at.elapsed() >= REDRAW) else { return };
+        self.drawn_at = Instant::now();
+        match self.show {
+            Show::Progress { .. } => bar.set_position(counters.cameras.iter().map(|c| c.received.get()).sum()),
+            _ => bar.set_message(self.lines(scene, counters)),
+        }
+    }
+
+    fn lines(&self, scene: &Scene, counters: &Counters) -> String {
+        let views = scene.frames.iter().flatten().count();
+        let mut text = format!(
+            "set {}  {views}/{} views  skew {:.1} ms  latency p50 {:.1}  p95 {:.1}  p99 {:.1} ms  age {:.0} ms\n",
+            scene.set,
+            self.cameras.len(),
+            scene.skew.as_secs_f64() * 1e3,
+            self.latency.ms(0.5),
+            self.latency.ms(0.95),
+            self.latency.ms(0.99),
+            scene.age_ms,
+        );
+        let _ = writeln!(text, "dropped: {}", drops(&self.cameras, counters).unwrap_or_else(|| "nothing".to_owned()));
+        if scene.people.is_empty() {
+            text.push_str("nobody in view");
+        }
+        for person in &scene.people {
+            let _ = writeln!(text, "{}", self.person(person));
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn person(&self, person: &FusedExpression) -> String {
+        let label = person.expression.map_or("unsure", Expression::name);
+        let filled = (person.confidence * 20.0).round() as usize;
+        let bar = format!("{}{}", "█".repeat(filled), "░".repeat(20_usize.saturating_sub(filled)));
+        let share = |view: &vultus::scene::Contribution| {
+            format!("{} {:.0} %", self.cameras[view.face.camera.index()], view.weight * 100.0)
+        };
+        let views: Vec<String> = person.views.iter().map(share).collect();
+        format!("person {}  {label:<9} {bar} {:.2}  {}", person.person, person.confidence, views.join("  "))
+    }
+
+    /// The account of the whole run.
+    pub(super) fn finish(self, counters: &Counters) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let seconds = self.began_at.elapsed().as_secs_f64();
+        let mut text = format!(
+            "{} sets analysed of {} ({:.1} a second), {} faces\n",
+            self.sets,
+            counters.sets.get(),
+            self.sets as f64 / seconds,
+            self.faces,
+        );
+        if self.sets > 0 {
+            let quantiles = |t: &Times| format!("p50 {:.1}  p95 {:.1}  p99 {:.1} ms", t.ms(0.5), t.ms(0.95), t.ms(0.99));
+            let _ = writeln!(text, "latency  {}", quantiles(&self.latency));
+            if self.cameras.len() > 1 {
+                let _ = writeln!(text, "skew     {}", quantiles(&self.skew));
+            }
+        }
+        let received = |(name, c): (&Arc<str>, &vultus::pipeline::counters::CameraCounters)| {
+            format!("{name} {}", c.received.get())
+        };
+        let frames: Vec<String> = self.cameras.iter().zip(&counters.cameras).map(received).collect();
+        let _ = writeln!(text, "frames   {}", frames.join("  "));
+        let _ = writeln!(text, "dropped  {}", drops(&self.cameras, counters).unwrap_or_else(|| "nothing".to_owned()));
+        let _ = log_writer().write_all(text.as_bytes());
+    }
+}
+
+/// What was dropped, by reason and camera; `None` if nothing was.
+fn drops(cameras: &[Arc<str>], counters: &Counters) -> Option<String> {
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for (name, camera) in cameras.iter().zip(&counters.cameras) {
+        let losses = [("stalled", camera.stalls.get()), ("lost", camera.losses.get())];
+        for (reason, count) in camera.drops().into_iter().chain(losses).filter(|(_, count)| *count > 0) {
+            let entry = format!("{name} {count}");
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, entries)) => entries.push(entry),
+                None => reasons.push((reason, vec![entry])),
+            }
+        }
+    }
+    let shown: Vec<String> =
+        reasons.iter().map(|(reason, entries)| format!("{reason} ({})", entries.join(", "))).collect();
+    (!shown.is_empty()).then(|| shown.join("  "))
+}
+
+fn plain() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn progress() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {per_sec}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}

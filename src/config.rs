@@ -1,0 +1,251 @@
+//! `vultus.toml`: every setting, its default, and what may be said. `docs/reference/config.md` explains each key.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::fuse::rules::Rule;
+use crate::infer::{DeviceChoice, RuntimeChoice};
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ConfigError {
+    #[error("cannot read the configuration {}: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {reason}\nThe keys are listed in docs/reference/config.md", .path.display())]
+    Parse { path: PathBuf, reason: String },
+    #[error("{}: `{key}` must be {wanted}", .path.display())]
+    Value { path: PathBuf, key: &'static str, wanted: &'static str },
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Cameras to open; all that are attached if empty.
+    pub camera: Vec<Camera>,
+    /// What is asked of cameras.
+    pub capture: Capture,
+    /// Matching in time.
+    pub sync: Sync,
+    /// Finding and following faces.
+    pub detection: Detection,
+    /// Fusing views.
+    pub fusion: Fusion,
+    /// Smoothing over time.
+    pub smoothing: Smoothing,
+    /// Where models come from.
+    pub models: Models,
+    /// What runs them.
+    pub inference: Inference,
+}
+
+/// One camera.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// As `vultus cameras` lists it.
+    pub id: String,
+    /// The view's name in results; `cam0`, `cam1`… by default.
+    pub name: Option<String>,
+}
+
+/// What is asked of cameras; each gives the nearest it can.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Capture {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self { width: 1280, height: 720, fps: 30 }
+    }
+}
+
+/// Matching in time.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sync {
+    /// By how much the time that frames take to arrive may scatter.
+    pub transport_allowance_ms: f64,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self { transport_allowance_ms: 10.0 }
+    }
+}
+
+/// Finding and following faces.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Detection {
+    /// Frames are decoded at the smallest scale that is at least this wide, in pixels.
+    pub decode_width: usize,
+    /// Detector score from which something is a face, 0 to 1.
+    pub threshold: f32,
+    /// A search of the whole picture every so many frames; known faces are measured in every frame.
+    pub search_every: u32,
+    /// Longer side of the picture that is searched, in detector pixels.
+    pub search_side: usize,
+    /// Side of the region around a known face, in detector pixels.
+    pub region_side: usize,
+    /// Side of that region in units of the face's longer side.
+    pub region_scale: f32,
+}
+
+impl Default for Detection {
+    fn default() -> Self {
+        Self {
+            decode_width: 640,
+            threshold: 0.6,
+            search_every: 10,
+            search_side: 320,
+            region_side: 96,
+            region_scale: 1.8,
+        }
+    }
+}
+
+/// Fusing the views of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Fusion {
+    /// The rule.
+    pub rule: Rule,
+    /// Divides every view's logits: above 1 it makes them less sure.
+    pub temperature: f32,
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Self { rule: Rule::default(), temperature: 1.0 }
+    }
+}
+
+/// Smoothing over time.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Smoothing {
+    /// Time constant of the exponential smoothing; 0 turns it off.
+    pub time_constant_ms: f32,
+    /// By how much another class must lead before it is shown.
+    pub switch_margin: f32,
+    /// Below this confidence the reading is *unsure*.
+    pub unsure_below: f32,
+    /// How long somebody whom no view sees is kept, *unsure*.
+    pub hold_ms: f32,
+}
+
+impl Default for Smoothing {
+    fn default() -> Self {
+        Self { time_constant_ms: 150.0, switch_margin: 0.05, unsure_below: 0.3, hold_ms: 500.0 }
+    }
+}
+
+/// Where models come from.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Models {
+    /// A folder with a `manifest.toml`; the built-in models if absent.
+    pub folder: Option<PathBuf>,
+}
+
+/// What runs the models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Inference {
+    /// Which runtime.
+    pub runtime: RuntimeChoice,
+    /// Where the encoder runs.
+    pub device: DeviceChoice,
+    /// Cores to use; all if absent.
+    pub threads: Option<usize>,
+}
+
+impl Config {
+    /// Reads and checks `path`.
+    ///
+    /// # Errors
+    /// Every [`ConfigError`]: the file, the key and the line are named.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })?;
+        match config.fault() {
+            Some((key, wanted)) => Err(ConfigError::Value { path: path.to_owned(), key, wanted }),
+            None => Ok(config),
+        }
+    }
+
+    /// The first value that makes no sense, and what it must be.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self { capture, sync, detection, fusion, smoothing, inference, .. } = self;
+        let share = |value: f32| (0.0..=1.0).contains(&value);
+        let side = |value: usize| (32..=2048).contains(&value) && value % 32 == 0;
+        let positive = |value: f32| value > 0.0 && value.is_finite();
+        let not_negative = |value: f32| value >= 0.0 && value.is_finite();
+        let checks = [
+            (capture.width > 0 && capture.height > 0 && capture.fps > 0, "capture", "positive numbers"),
+            (
+                (0.0..=1000.0).contains(&sync.transport_allowance_ms),
+                "sync.transport_allowance_ms",
+                "between 0 and 1000",
+            ),
+            (detection.decode_width >= 32, "detection.decode_width", "at least 32"),
+            (share(detection.threshold), "detection.threshold", "between 0 and 1"),
+            (detection.search_every > 0, "detection.search_every", "at least 1"),
+            (side(detection.search_side), "detection.search_side", "a multiple of 32, at most 2048"),
+            (side(detection.region_side), "detection.region_side", "a multiple of 32, at most 2048"),
+            ((1.0..=10.0).contains(&detection.region_scale), "detection.region_scale", "between 1 and 10"),
+            (positive(fusion.temperature), "fusion.temperature", "above 0"),
+            (not_negative(smoothing.time_constant_ms), "smoothing.time_constant_ms", "0 or more"),
+            (share(smoothing.switch_margin), "smoothing.switch_margin", "between 0 and 1"),
+            (share(smoothing.unsure_below), "smoothing.unsure_below", "between 0 and 1"),
+            (
+                (0.0..=500.0).contains(&smoothing.hold_ms),
+                "smoothing.hold_ms",
+                "between 0 and 500: an older reading says nothing of now",
+            ),
+            (inference.threads != Some(0), "inference.threads", "at least 1"),
+        ];
+        checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        Config::load(file.path())
+    }
+
+    #[test]
+    fn the_documented_file_holds_exactly_the_defaults() {
+        let documented = load(include_str!("../docs/reference/vultus.toml")).expect("the documented file is valid");
+        assert_eq!(documented, Config::default());
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let message = load("[sync]\ntransport_alowance_ms = 5\n").expect_err("a misspelt key").to_string();
+        assert!(message.contains("transport_alowance_ms") && message.contains("line 2"), "{message}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_named_with_the_range() {
+        let message = load("[detection]\nthreshold = 1.5\n").expect_err("out of range").to_string();
+        assert!(message.contains("detection.threshold") && message.contains("between 0 and 1"), "{message}");
+    }
+}

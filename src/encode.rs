@@ -1,0 +1,123 @@
+//! The encoder: one batch of aligned faces in, class scores and embeddings out.
+
+use crate::image::warp::Layout;
+use crate::infer::manifest::{ManifestError, Model, Values};
+use crate::infer::{InferError, Session, Tensor};
+use crate::scene::{Expression, Logits};
+
+/// What an encoder's cuts look like.
+#[derive(Clone, Copy, Debug)]
+pub struct CutFormat {
+    /// Width and height in pixels.
+    pub size: usize,
+    /// Channels and normalisation.
+    pub layout: Layout,
+}
+
+impl CutFormat {
+    /// Values in one cut.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.layout.planes() * self.size * self.size
+    }
+}
+
+/// Runs the encoder on all faces of all views of a set at once.
+pub struct Encoder {
+    session: Box<dyn Session>,
+    cut: CutFormat,
+    values: Values,
+    /// Where each of the program's classes stands in the model's output.
+    order: [usize; Expression::COUNT],
+    batch: Vec<f32>,
+    outputs: Vec<Tensor>,
+    logits: Vec<Logits>,
+}
+
+impl Encoder {
+    /// An encoder that runs `session`, which was loaded from `model`.
+    ///
+    /// # Errors
+    /// [`ManifestError::Invalid`] when the manifest gives no square size or not the seven labels.
+    pub fn new(session: Box<dyn Session>, model: &Model) -> Result<Self, ManifestError> {
+        let invalid = |reason: String| ManifestError::Invalid { model: model.name.clone(), reason };
+        let size = match model.input.size {
+            Some([width, height]) if width == height && width > 0 => width,
+            _ => return Err(invalid("`input.size` must give equal width and height".to_owned())),
+        };
+        let mut order = [0; Expression::COUNT];
+        for (place, class) in order.iter_mut().zip(Expression::ALL) {
+            *place = model
+                .labels
+                .iter()
+                .position(|label| label == class.name())
+                .ok_or_else(|| invalid(format!("`labels` has no `{class}`")))?;
+        }
+        if model.labels.len() != Expression::COUNT {
+            return Err(invalid(format!("`labels` must be exactly the {} classes", Expression::COUNT)));
+        }
+        let layout = Layout { channels: model.input.channels, mean: model.input.mean, std: model.input.std };
+        Ok(Self {
+            session,
+            cut: CutFormat { size, layout },
+            values: model.values,
+            order,
+            batch: Vec::new(),
+            outputs: vec![Tensor::default(); model.outputs.len()],
+            logits: Vec::new(),
+        })
+    }
+
+    /// What [`Encoder::push`] wants.
+    #[must_use]
+    pub fn cut(&self) -> CutFormat {
+        self.cut
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn device(&self) -> &'static str {
+        self.session.device()
+    }
+
+    /// Runs every batch size up to `faces` once, on blank faces.
+    ///
+    /// # Errors
+    /// [`InferError::Run`].
+    pub fn warm_up(&mut self, faces: usize) -> Result<(), InferError> {
+        for size in 1..=faces {
+            self.push(&vec![0.0; size * self.cut.values()]);
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Adds aligned faces to the batch, [`CutFormat::values`] values each.
+    pub fn push(&mut self, cuts: &[f32]) {
+        self.batch.extend_from_slice(cuts);
+    }
+
+    /// Runs the batch and empties it; the logits come in the order in which the faces were pushed. A model that
+    /// gives probabilities has their logarithms read as logits.
+    ///
+    /// # Errors
+    /// [`InferError::Run`].
+    pub fn step(&mut self) -> Result<&[Logits], InferError> {
+        self.logits.clear();
+        let faces = self.batch.len() / self.cut.values();
+        if faces > 0 {
+            let shape = [faces, self.cut.layout.planes(), self.cut.size, self.cut.size];
+            let ran = self.session.run(shape, &self.batch, &mut self.outputs);
+            self.batch.clear();
+            ran?;
+            for row in self.outputs[0].data.chunks_exact(Expression::COUNT) {
+                let value = |class: usize| match self.values {
+                    Values::Logits => row[self.order[class]],
+                    Values::Probabilities => row[self.order[class]].max(1e-6).ln(),
+                };
+                self.logits.push(std::array::from_fn(value));
+            }
+        }
+        Ok(&self.logits)
+    }
+}

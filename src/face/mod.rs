@@ -1,0 +1,9 @@
+//! Faces in one view: found, followed, measured and cut out; then told apart over all views.
+
+pub mod align;
+pub mod appearance;
+pub mod associate;
+pub mod detect;
+pub mod pose;
+pub mod quality;
+pub mod track;

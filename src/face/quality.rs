@@ -1,0 +1,95 @@
+//! How much a view of a face can tell: the weight that it brings to the fusion.
+
+/// What the quality of a view rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The detector's score, 0 to 1.
+    pub score: f32,
+    /// Pixels of the full frame a pixel of the cut; below 1 the cut is an enlargement.
+    pub frame_per_cut: f32,
+    /// Turn of the head away from the camera.
+    pub yaw_deg: f32,
+    /// The cut's first plane, normalised as the encoder wants it.
+    pub cut: &'a [f32],
+    /// Its width and height.
+    pub size: usize,
+}
+
+/// Quality from 0 to 1: the product of the detector's score, size, sharpness and yaw.
+#[must_use]
+pub fn quality(evidence: Evidence<'_>) -> f32 {
+    let score = evidence.score.clamp(0.0, 1.0);
+    let size = evidence.frame_per_cut.clamp(0.0, 1.0);
+    let sharpness = sharpness(evidence.cut, evidence.size);
+    score * size * sharpness * facing(evidence.yaw_deg)
+}
+
+/// 1 for a face that looks at the camera, 0.1 for a profile: cosine squared, with a floor, because a profile
+/// that is the only view must still count.
+fn facing(yaw_deg: f32) -> f32 {
+    let cos = yaw_deg.clamp(-90.0, 90.0).to_radians().cos();
+    0.1 + 0.9 * cos * cos
+}
+
+/// 0 for a picture without detail, towards 1 for a crisp one: mean square of the Laplacian over the variance
+/// (both grow alike with contrast), half way at 0.02.
+fn sharpness(cut: &[f32], size: usize) -> f32 {
+    const HALF_WAY: f32 = 0.02;
+    if size < 3 {
+        return 0.0;
+    }
+    let pixels = (size * size) as f32;
+    let mean = cut.iter().take(size * size).sum::<f32>() / pixels;
+    let variance = cut.iter().take(size * size).map(|p| (p - mean) * (p - mean)).sum::<f32>() / pixels;
+    let mut energy = 0.0;
+    for rows in 1..size - 1 {
+        for column in 1..size - 1 {
+            let at = rows * size + column;
+            let laplacian = cut[at - 1] + cut[at + 1] + cut[at - size] + cut[at + size] - 4.0 * cut[at];
+            energy += laplacian * laplacian;
+        }
+    }
+    if variance <= 1e-9 {
+        return 0.0;
+    }
+    let ratio = energy / pixels / variance;
+    ratio / (ratio + HALF_WAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks(size: usize, cell: usize) -> Vec<f32> {
+        (0..size * size).map(|n| if (n % size / cell + n / size / cell) % 2 == 0 { 1.0 } else { -1.0 }).collect()
+    }
+
+    fn blurred(cut: &[f32], size: usize) -> Vec<f32> {
+        let at = |x: usize, y: usize| cut[y.min(size - 1) * size + x.min(size - 1)];
+        let mean = |n: usize| (0..25).map(|k| at((n % size + k % 5).saturating_sub(2), (n / size + k / 5).saturating_sub(2))).sum::<f32>() / 25.0;
+        (0..size * size).map(mean).collect()
+    }
+
+    fn of(yaw_deg: f32, frame_per_cut: f32, cut: &[f32]) -> f32 {
+        quality(Evidence { score: 0.9, frame_per_cut, yaw_deg, cut, size: 64 })
+    }
+
+    #[test]
+    fn a_turned_small_or_blurred_face_counts_less() {
+        let crisp = checks(64, 8);
+        let best = of(0.0, 1.5, &crisp);
+        assert!(best > 0.7 && best <= 1.0, "{best}");
+        assert!(of(60.0, 1.5, &crisp) < 0.5 * best);
+        assert!(of(90.0, 1.5, &crisp) > 0.0, "a lone profile still counts");
+        assert!(of(0.0, 0.3, &crisp) < 0.5 * best);
+        assert!(of(0.0, 1.5, &blurred(&crisp, 64)) < 0.9 * best);
+        assert_eq!(of(0.0, 1.5, &[0.5; 64 * 64]), 0.0, "a plain picture tells nothing");
+    }
+
+    #[test]
+    fn contrast_alone_does_not_matter() {
+        let crisp = checks(64, 8);
+        let pale: Vec<f32> = crisp.iter().map(|p| 0.2 * p + 0.3).collect();
+        assert!((of(0.0, 1.5, &crisp) - of(0.0, 1.5, &pale)).abs() < 1e-4);
+    }
+}

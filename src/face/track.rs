@@ -1,0 +1,181 @@
+//! Follows the faces of one view: finds new ones now and then, and the known ones in every frame.
+//!
+//! A search of the whole picture finds faces; each known face is then measured anew in every frame by running the
+//! same detector on the region around where it is expected. That costs a sixth of a whole search (96 x 96 input pixels
+//! against 320 x 192), and its landmarks are better, because every face is seen at the size that YuNet reads best
+//! (`docs/design/vision.md` has the figures).
+
+use std::time::Duration;
+
+use super::detect::{Detection, Detector};
+use crate::config;
+use crate::image::Image;
+use crate::infer::InferError;
+use crate::scene::{Point, Rect};
+use crate::time::Timestamp;
+
+/// Boxes of one face in one frame, measured at different scales, overlap more than this.
+const SAME_FACE_IOU: f32 = 0.3;
+/// A face overlaps the place where it was expected by more than this.
+const EXPECTED_IOU: f32 = 0.2;
+/// How long a lost face keeps its id.
+const REMEMBERED: Duration = Duration::from_millis(500);
+
+/// A face that is followed.
+#[derive(Clone, Copy, Debug)]
+pub struct Track {
+    /// Its id in this view; never used twice.
+    pub id: u32,
+    /// Where it was measured last.
+    pub face: Detection,
+    /// When.
+    seen_at: Timestamp,
+    /// Pixels of the full frame a second.
+    velocity: Point,
+}
+
+impl Track {
+    /// Where the face should be at `at`.
+    fn predicted(&self, at: Timestamp) -> Rect {
+        let seconds = at.since(self.seen_at).as_secs_f32().min(0.2);
+        self.face.rect.shifted(self.velocity.x * seconds, self.velocity.y * seconds)
+    }
+
+    fn update(&mut self, face: Detection, at: Timestamp) {
+        let seconds = at.since(self.seen_at).as_secs_f32();
+        if seconds > 0.0 {
+            let (from, to) = (self.face.rect.center(), face.rect.center());
+            // Half of the new measurement: a single jump of the box must not throw the next region off.
+            let blend = |old: f32, new: f32| 0.5 * old + 0.5 * new;
+            self.velocity = Point {
+                x: blend(self.velocity.x, (to.x - from.x) / seconds),
+                y: blend(self.velocity.y, (to.y - from.y) / seconds),
+            };
+        }
+        self.face = face;
+        self.seen_at = at;
+    }
+}
+
+/// Follows the faces of one view.
+pub struct Tracker {
+    detector: Detector,
+    settings: config::Detection,
+    tracks: Vec<Track>,
+    /// Faces that were lost just now: a search that finds them again gives them their id back.
+    lost: Vec<Track>,
+    found: Vec<Detection>,
+    next_id: u32,
+    /// Frames until the next search of the whole picture.
+    search_in: u32,
+}
+
+impl Tracker {
+    /// A tracker whose searches fall on every k-th frame, shifted by `phase` frames, so that the views of one set
+    /// do not all search at once.
+    #[must_use]
+    pub fn new(detector: Detector, settings: config::Detection, phase: u32) -> Self {
+        let search_in = phase % settings.search_every;
+        Self { detector, settings, tracks: Vec::new(), lost: Vec::new(), found: Vec::new(), next_id: 1, search_in }
+    }
+
+    /// Forgets every face: the next picture has nothing to do with the last.
+    pub fn reset(&mut self) {
+        self.tracks.clear();
+        self.lost.clear();
+        self.search_in = 0;
+    }
+
+    /// The faces of `image`, taken at `at`.
+    ///
+    /// # Errors
+    /// [`InferError::Run`].
+    pub fn step(&mut self, image: &Image, at: Timestamp) -> Result<&[Track], InferError> {
+        self.lost.retain(|track| at.since(track.seen_at) < REMEMBERED);
+        let any_lost = self.follow(image, at)?;
+        if any_lost || self.tracks.is_empty() || self.search_in == 0 {
+            self.search(image, at)?;
+            self.search_in = self.settings.search_every;
+        }
+        self.search_in -= 1;
+        Ok(&self.tracks)
+    }
+
+    /// Measures the known faces anew and sets those that are gone or in doubt aside. Whether there were any such.
+    fn follow(&mut self, image: &Image, at: Timestamp) -> Result<bool, InferError> {
+        let before = self.tracks.len();
+        let mut kept = 0;
+        for n in 0..before {
+            let mut track = self.tracks[n];
+            let expected = track.predicted(at);
+            let others = &self.tracks[..kept];
+            match measure(&mut self.detector, &self.settings, image, expected, others)? {
+                Some(face) => {
+                    track.update(face, at);
+                    self.tracks[kept] = track;
+                    kept += 1;
+                }
+                None => self.lost.push(track),
+            }
+        }
+        self.tracks.truncate(kept);
+        Ok(kept < before)
+    }
+
+    /// Looks for faces that are not followed.
+    fn search(&mut self, image: &Image, at: Timestamp) -> Result<(), InferError> {
+        let (w, h) = image.full_size();
+        let whole = Rect { x: -0.5, y: -0.5, w, h };
+        self.found.clear();
+        self.found.extend_from_slice(self.detector.step(image, whole, self.settings.search_side)?);
+        for n in 0..self.found.len() {
+            let rough = self.found[n];
+            if self.tracks.iter().any(|track| track.face.rect.iou(&rough.rect) > SAME_FACE_IOU) {
+                continue;
+            }
+            let measured = measure(&mut self.detector, &self.settings, image, rough.rect, &self.tracks)?;
+            // A face that only the rough look sees is still a face: of the two it has the wider view.
+            let face = measured.unwrap_or(rough);
+            let track = self.track_of(face, at);
+            self.tracks.push(track);
+        }
+        Ok(())
+    }
+
+    /// The lost track that `face` goes on with, or a new one.
+    fn track_of(&mut self, face: Detection, at: Timestamp) -> Track {
+        let overlap = |track: &Track| track.predicted(at).iou(&face.rect);
+        let nearest = (0..self.lost.len()).max_by(|&a, &b| overlap(&self.lost[a]).total_cmp(&overlap(&self.lost[b])));
+        if let Some(n) = nearest.filter(|&n| overlap(&self.lost[n]) > EXPECTED_IOU) {
+            let mut track = self.lost.swap_remove(n);
+            track.update(face, at);
+            return track;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        Track { id, face, seen_at: at, velocity: Point::default() }
+    }
+}
+
+/// The face nearest to `expected` in the region around it, unless it is one of `others`.
+fn measure(
+    detector: &mut Detector,
+    settings: &config::Detection,
+    image: &Image,
+    expected: Rect,
+    others: &[Track],
+) -> Result<Option<Detection>, InferError> {
+    let center = expected.center();
+    let side = expected.w.max(expected.h) * settings.region_scale;
+    let region = Rect { x: center.x - side / 2.0, y: center.y - side / 2.0, w: side, h: side };
+    let candidates = detector.step(image, region, settings.region_side)?.iter();
+    let mut best: Option<(f32, Detection)> = None;
+    for candidate in candidates {
+        let overlap = candidate.rect.iou(&expected);
+        let is_other = others.iter().any(|other| candidate.rect.iou(&other.face.rect) > overlap);
+        if overlap > EXPECTED_IOU && !is_other && best.is_none_or(|(most, _)| overlap > most) {
+            best = Some((overlap, *candidate));
+        }
+    }
+    Ok(best.map(|(_, face)| face))
+}

@@ -1,0 +1,175 @@
+//! ONNX Runtime, loaded at run time, with its execution providers.
+
+use std::path::{Path, PathBuf};
+
+use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::TensorRef;
+
+use super::manifest::Model;
+use super::{DeviceChoice, InferError, Placement, Session, Tensor};
+
+/// A GPU provider: its name in records, whether the library has it, and how to ask for it.
+struct Provider {
+    name: &'static str,
+    is_in_library: fn() -> bool,
+    dispatch: fn() -> ExecutionProviderDispatch,
+}
+
+impl Provider {
+    const fn new<P: ExecutionProvider>(name: &'static str, dispatch: fn() -> ExecutionProviderDispatch) -> Self {
+        Self { name, is_in_library: || P::is_available().unwrap_or(false), dispatch }
+    }
+}
+
+/// In the order in which they are tried.
+const GPU_PROVIDERS: [Provider; 5] = [
+    Provider::new::<ep::TensorRT>("tensorrt", || ep::TensorRT::default().build()),
+    Provider::new::<ep::CUDA>("cuda", || ep::CUDA::default().build()),
+    Provider::new::<ep::CoreML>("coreml", || ep::CoreML::default().build()),
+    Provider::new::<ep::DirectML>("directml", || ep::DirectML::default().build()),
+    Provider::new::<ep::WebGPU>("webgpu", || ep::WebGPU::default().build()),
+];
+
+/// The loaded library.
+pub struct Library {
+    path: PathBuf,
+    environment: ort::environment::Environment,
+}
+
+impl Library {
+    pub(super) fn load() -> Result<Self, InferError> {
+        let looked_at = candidates();
+        let Some(path) = looked_at.iter().find(|path| path.is_file()).cloned() else {
+            return Err(InferError::NoLibrary { looked_at });
+        };
+        let bad = |reason: String| InferError::BadLibrary { path: path.clone(), reason };
+        let environment = ort::init_from(&path)
+            .map_err(|error| bad(error.to_string()))?
+            .with_name("vultus")
+            .with_telemetry(false)
+            .build()
+            .map_err(|error| bad(error.to_string()))?;
+        environment.set_log_level(ort::logging::LogLevel::Error);
+        Ok(Self { path, environment })
+    }
+
+    pub(super) fn description(&self) -> String {
+        let providers: Vec<&str> =
+            GPU_PROVIDERS.iter().filter(|p| (p.is_in_library)()).map(|p| p.name).chain(["cpu"]).collect();
+        format!("ONNX Runtime {} with {}", self.path.display(), providers.join(", "))
+    }
+
+    pub(super) fn session(&self, model: &Model, placement: Placement) -> Result<Box<dyn Session>, InferError> {
+        let mut tried = Vec::new();
+        for provider in self.providers_for(placement.device) {
+            match self.open(model, placement, Some(provider)) {
+                Ok(session) => return Ok(Box::new(session)),
+                Err(reason) => {
+                    tracing::warn!("{} cannot run `{}`: {reason}", provider.name, model.name);
+                    tried.push(format!("{} ({reason})", provider.name));
+                }
+            }
+        }
+        if placement.device == DeviceChoice::Gpu {
+            if tried.is_empty() {
+                tried.push(format!("the library {} has no GPU provider", self.path.display()));
+            }
+            return Err(InferError::NoGpu { tried: tried.join(", ") });
+        }
+        let session = self.open(model, placement, None).map_err(|reason| InferError::Load {
+            model: model.name.clone(),
+            runtime: "ONNX Runtime",
+            reason,
+        })?;
+        Ok(Box::new(session))
+    }
+
+    fn providers_for(&self, device: DeviceChoice) -> impl Iterator<Item = &'static Provider> {
+        let wanted = match device {
+            DeviceChoice::Cpu => false,
+            DeviceChoice::Gpu => true,
+            // An emulated GPU is far slower than the CPU (lavapipe: 80 times on a slim ResNet-10).
+            DeviceChoice::Auto => gpu_hardware_present(),
+        };
+        GPU_PROVIDERS.iter().filter(move |provider| wanted && (provider.is_in_library)())
+    }
+
+    fn open(&self, model: &Model, placement: Placement, provider: Option<&Provider>) -> Result<OrtSession, String> {
+        let configure = |builder: SessionBuilder| -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
+            let builder = builder
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(placement.threads)?
+                .with_intra_op_spinning(false)?
+                .with_deterministic_compute(true)?;
+            match provider {
+                Some(provider) => builder.with_execution_providers([(provider.dispatch)().error_on_failure()]),
+                None => Ok(builder),
+            }
+        };
+        let builder = SessionBuilder::new(&self.environment).map_err(|error| error.to_string())?;
+        let session = configure(builder)
+            .map_err(|error| error.to_string())?
+            .commit_from_memory(model.bytes())
+            .map_err(|error| error.to_string())?;
+        Ok(OrtSession {
+            name: model.name.clone(),
+            outputs: model.outputs.clone(),
+            device: provider.map_or("cpu", |provider| provider.name),
+            session,
+        })
+    }
+}
+
+/// Where the library may be, best first: as told, beside the program, and where the set-up puts it.
+fn candidates() -> Vec<PathBuf> {
+    let file = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let told = ["VULTUS_ONNXRUNTIME", "ORT_DYLIB_PATH"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let executable = std::env::current_exe().unwrap_or_default();
+    let beside = executable.parent().map(|folder| folder.join(&file));
+    let fetched = executable.ancestors().skip(2).take(2).map(|folder| folder.join("onnxruntime").join(&file));
+    let installed = ["/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"].map(|folder| Path::new(folder).join(&file));
+    told.chain(beside).chain(fetched).chain(installed).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn gpu_hardware_present() -> bool {
+    let devices = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    devices.into_iter().any(|device| device.file_name().to_string_lossy().starts_with("renderD"))
+        || Path::new("/dev/nvidia0").exists()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn gpu_hardware_present() -> bool {
+    true
+}
+
+struct OrtSession {
+    name: String,
+    outputs: Vec<String>,
+    device: &'static str,
+    session: ort::session::Session,
+}
+
+impl OrtSession {
+    fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> ort::Result<()> {
+        let input = TensorRef::from_array_view((shape, input))?;
+        let results = self.session.run(ort::inputs![input])?;
+        for (name, output) in self.outputs.iter().zip(outputs) {
+            let (shape, data) = results[name.as_str()].try_extract_tensor::<f32>()?;
+            output.assign(shape.iter().map(|&extent| extent as usize), data);
+        }
+        Ok(())
+    }
+}
+
+impl Session for OrtSession {
+    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> Result<(), InferError> {
+        self.try_run(shape, input, outputs)
+            .map_err(|error| InferError::Run { model: self.name.clone(), reason: error.to_string() })
+    }
+
+    fn device(&self) -> &'static str {
+        self.device
+    }
+}

@@ -1,0 +1,37 @@
+//! Real-time facial expression recognition from several synchronised webcams.
+//!
+//! ```text
+//! camera 0 ─ capture ─ ring ┐
+//! camera 1 ─ capture ─ ring ┼─► sync ─► newest set ─► vision ──────────────────► results
+//! camera N ─ capture ─ ring ┘  (match)  (may drop)    decode, find, follow, cut
+//!                                                     ─► one encoder batch ─► associate ─► fuse ─► smooth
+//! ```
+//!
+//! The modules, in the order of the pipeline; each imports only from those below it. A stage is a struct with one
+//! `step`, which knows neither threads nor clocks; only [`pipeline`] does.
+
+pub mod pipeline;
+
+pub mod fuse;
+
+pub mod encode;
+
+pub mod face;
+
+pub mod sync;
+
+pub mod capture;
+
+pub mod image;
+
+pub mod scene;
+
+pub mod frame;
+
+pub mod infer;
+
+pub mod rig;
+
+pub mod config;
+
+pub mod time;

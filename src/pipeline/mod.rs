@@ -1,0 +1,283 @@
+//! Threads and queues: the only part of the program that knows them.
+//!
+//! ```text
+//! camera N ── capture thread ── SPSC ring ──► sync thread ──► Latest<Work> ──► vision thread ── SPSC ring ──► output
+//! ```
+//!
+//! No mutex and no unbounded queue; a thread that waits parks and is unparked by whom it waits for. Frames are
+//! dropped in one place only, [`Latest`], where a newer set displaces one that waits.
+
+mod capture;
+pub mod counters;
+mod feed;
+pub mod latest;
+pub mod stop;
+pub mod vision;
+
+use std::any::Any;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::sync::{Parker, Unparker};
+
+use crate::capture::Source;
+use crate::frame::{FramePool, FrameSet, PerCamera};
+use crate::infer::InferError;
+use crate::scene::Scene;
+use crate::sync::{Matcher, Timing};
+use crate::time::{Clock, Timestamp};
+use counters::Counters;
+use latest::Latest;
+use stop::Stop;
+use vision::Vision;
+
+/// Frames that a camera's ring holds: what arrives while the sync thread is held up for a quarter of a second.
+const RING_FRAMES: usize = 8;
+/// Frames that may be out of the ring: the matcher's, and those of the sets that wait and are worked on.
+const FRAMES_ELSEWHERE: usize = 40;
+/// Scenes on their way to the output.
+const SCENES: usize = 8;
+
+/// How a run ends badly.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum PipelineError {
+    #[error("thread `{thread}` panicked: {message}. This is a fault of vultus: please report it")]
+    Panicked { thread: String, message: String },
+    #[error("thread `{thread}` cannot be started: {source}")]
+    Spawn { thread: String, source: io::Error },
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    #[error("the results cannot be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// How frames are paced.
+#[derive(Clone, Debug)]
+pub enum Pacing {
+    /// As they come, or as they came: late work is dropped.
+    RealTime(Clock),
+    /// As fast as they can be worked on; nothing is dropped.
+    AsFastAsPossible,
+}
+
+/// What a run needs to know.
+pub struct Plan<'a> {
+    /// How frames are paced.
+    pub pacing: Pacing,
+    /// How long a set waits for late frames, beyond half a period.
+    pub transport_allowance: Duration,
+    /// Each camera's stamp offset in nanoseconds.
+    pub offsets_ns: PerCamera<i64>,
+    /// When the timeline begins.
+    pub starts_at: Timestamp,
+    /// When to end, if not with the sources.
+    pub ends_at: Option<Timestamp>,
+    /// Asks for the end from outside.
+    pub stop: &'a Stop,
+    /// Where drops are counted.
+    pub counters: &'a Counters,
+}
+
+/// A set to be worked on.
+struct Work {
+    set: FrameSet,
+    emitted_at: Timestamp,
+}
+
+/// What the threads share.
+struct Shared<'a> {
+    plan: &'a Plan<'a>,
+    /// Stamps for latency.
+    clock: Clock,
+    work: Latest<Work>,
+    no_more_work: AtomicBool,
+    scenes: ArrayQueue<Box<Scene>>,
+    free_scenes: ArrayQueue<Box<Scene>>,
+    no_more_scenes: AtomicBool,
+    wake_feed: Unparker,
+    wake_vision: Unparker,
+    wake_output: Unparker,
+}
+
+/// Runs the pipeline until the sources end or the end is asked for; every result passes through `publish`, on a
+/// thread of its own and in order.
+///
+/// # Errors
+/// Every [`PipelineError`]. All threads have ended when this returns (a device that hangs keeps its own one).
+pub fn run(
+    sources: Vec<Box<dyn Source>>,
+    vision: Vision,
+    plan: &Plan<'_>,
+    publish: impl FnMut(&Scene) -> io::Result<()> + Send,
+) -> Result<(), PipelineError> {
+    let [feed_parker, vision_parker, output_parker] = [Parker::new(), Parker::new(), Parker::new()];
+    for parker in [&feed_parker, &vision_parker, &output_parker] {
+        plan.stop.wakes(parker.unparker());
+    }
+    let shared = Shared {
+        plan,
+        clock: match &plan.pacing {
+            Pacing::RealTime(clock) => clock.clone(),
+            Pacing::AsFastAsPossible => Clock::live(),
+        },
+        work: Latest::default(),
+        no_more_work: AtomicBool::new(false),
+        scenes: ArrayQueue::new(SCENES),
+        free_scenes: ArrayQueue::new(SCENES),
+        no_more_scenes: AtomicBool::new(false),
+        wake_feed: feed_parker.unparker().clone(),
+        wake_vision: vision_parker.unparker().clone(),
+        wake_output: output_parker.unparker().clone(),
+    };
+    while shared.free_scenes.push(Box::default()).is_ok() {}
+
+    let timings: PerCamera<Timing> = sources
+        .iter()
+        .zip(&plan.offsets_ns)
+        .map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns: *offset_ns })
+        .collect();
+    let matcher = Matcher::new(&timings, plan.transport_allowance, plan.starts_at);
+    let pools: PerCamera<FramePool> = sources
+        .iter()
+        .map(|source| FramePool::new(RING_FRAMES + FRAMES_ELSEWHERE, source.stream().frame_bytes))
+        .collect();
+
+    let shared = &shared;
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        threads.push(spawn(scope, shared, "vision", move || see(vision, shared, &vision_parker))?);
+        threads.push(spawn(scope, shared, "output", move || hand_out(publish, shared, &output_parker))?);
+        match &plan.pacing {
+            Pacing::AsFastAsPossible => threads.push(spawn(scope, shared, "sync", move || {
+                feed::in_turn(sources, &pools, matcher, shared, &feed_parker);
+                Ok(())
+            })?),
+            Pacing::RealTime(_) => {
+                let mut lanes = PerCamera::new();
+                for (source, pool) in sources.into_iter().zip(&pools) {
+                    let (camera, lane) = capture::Camera::new(source, pool.clone(), shared);
+                    let name = camera.name();
+                    threads.push(spawn(scope, shared, &name, move || {
+                        camera.run();
+                        Ok(())
+                    })?);
+                    lanes.push(lane);
+                }
+                threads.push(spawn(scope, shared, "sync", move || {
+                    feed::as_they_come(lanes, matcher, shared, &feed_parker);
+                    Ok(())
+                })?);
+            }
+        }
+        join_all(threads)
+    })
+}
+
+type Outcome = Result<(), PipelineError>;
+type Running<'scope> = (String, ScopedJoinHandle<'scope, Outcome>);
+
+/// Starts a thread that takes all others with it when it fails.
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    shared: &'scope Shared<'_>,
+    name: &str,
+    body: impl FnOnce() -> Outcome + Send + 'scope,
+) -> Result<Running<'scope>, PipelineError> {
+    let stop = shared.plan.stop;
+    let guarded = move || {
+        let _guard = stop.on_panic();
+        body().inspect_err(|_| stop.request())
+    };
+    let started = Builder::new().name(name.to_owned()).spawn_scoped(scope, guarded);
+    let handle = started.map_err(|source| {
+        stop.request();
+        PipelineError::Spawn { thread: name.to_owned(), source }
+    })?;
+    Ok((name.to_owned(), handle))
+}
+
+/// Waits for all threads; the first failure is the result.
+fn join_all(threads: Vec<Running<'_>>) -> Outcome {
+    let mut result = Ok(());
+    for (thread, handle) in threads {
+        let outcome = handle.join().unwrap_or_else(|panic| {
+            Err(PipelineError::Panicked { thread, message: message_of(&*panic) })
+        });
+        result = result.and(outcome);
+    }
+    result
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The vision thread: works on the newest set until no more come.
+fn see(mut vision: Vision, shared: &Shared<'_>, parker: &Parker) -> Outcome {
+    let result = loop {
+        let Some(work) = shared.work.take() else {
+            if shared.no_more_work.load(Ordering::Acquire) || shared.plan.stop.is_requested() {
+                break Ok(());
+            }
+            parker.park();
+            continue;
+        };
+        shared.wake_feed.unpark();
+        let Some(mut scene) = free_scene(shared, parker) else { break Ok(()) };
+        if let Err(error) = vision.step(&work.set, shared.plan.counters, &mut scene) {
+            break Err(error.into());
+        }
+        scene.latency = shared.clock.since(work.emitted_at);
+        scene.age_ms = age_ms(&work.set, scene.latency);
+        let _ = shared.scenes.push(scene);
+        shared.wake_output.unpark();
+    };
+    shared.no_more_scenes.store(true, Ordering::Release);
+    shared.wake_output.unpark();
+    result
+}
+
+/// From the exposure of the reference frame until publication: on its way to us, waited for others, worked on.
+fn age_ms(set: &FrameSet, latency: Duration) -> f64 {
+    let on_its_way = set.reference_frame().map_or(0.0, |frame| frame.received_at.ms_since(frame.captured_at));
+    on_its_way + (set.waited + latency).as_secs_f64() * 1e3
+}
+
+/// A scene to fill; waits while the output has them all. `None` when the run ends.
+fn free_scene(shared: &Shared<'_>, parker: &Parker) -> Option<Box<Scene>> {
+    loop {
+        if let Some(scene) = shared.free_scenes.pop() {
+            return Some(scene);
+        }
+        if shared.plan.stop.is_requested() {
+            return None;
+        }
+        parker.park();
+    }
+}
+
+/// The output thread: hands every scene to `publish`.
+fn hand_out(
+    mut publish: impl FnMut(&Scene) -> io::Result<()>,
+    shared: &Shared<'_>,
+    parker: &Parker,
+) -> Outcome {
+    loop {
+        // Read before the queue is: what was pushed before the end was announced is then surely seen.
+        let is_over = shared.no_more_scenes.load(Ordering::Acquire);
+        match shared.scenes.pop() {
+            Some(scene) => {
+                publish(&scene).map_err(PipelineError::Output)?;
+                let _ = shared.free_scenes.push(scene);
+                shared.wake_vision.unpark();
+            }
+            None if is_over => return Ok(()),
+            None => parker.park(),
+        }
+    }
+}

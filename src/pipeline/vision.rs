@@ -1,0 +1,227 @@
+//! All that happens to one set: decode, find, follow, cut (every view at once), encode in one batch, associate, fuse.
+
+use rayon::prelude::*;
+
+use super::counters::Counters;
+use crate::config::Config;
+use crate::encode::{CutFormat, Encoder};
+use crate::face::align;
+use crate::face::appearance::Appearance;
+use crate::face::associate::{Associator, Candidate};
+use crate::face::detect::Detector;
+use crate::face::pose::head_pose;
+use crate::face::quality::{Evidence, quality};
+use crate::face::track::Tracker;
+use crate::frame::{Frame, FrameSet};
+use crate::fuse::{Fuser, ReadFace};
+use crate::image::Image;
+use crate::image::decode::{DecodeError, Decoder};
+use crate::infer::manifest::{ManifestError, Models};
+use crate::infer::{InferError, Placement, Runtime};
+use crate::scene::{FaceView, Scene};
+
+/// Why the stages cannot be set up, or went wrong.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages are the sources'")]
+pub enum VisionError {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Infer(#[from] InferError),
+    #[error("libjpeg-turbo cannot be set up: {0}")]
+    Decoder(#[from] DecodeError),
+    #[error("the worker threads cannot be started: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// The chain of one view.
+struct View {
+    decoder: Decoder,
+    tracker: Tracker,
+    cut: CutFormat,
+    image: Image,
+    seen: Seen,
+}
+
+/// What one view saw in the present set.
+#[derive(Default)]
+struct Seen {
+    /// Whether the view had a frame that could be decoded.
+    analysed: bool,
+    faces: Vec<FaceView>,
+    looks: Vec<Appearance>,
+    /// The aligned faces, one after another.
+    cuts: Vec<f32>,
+}
+
+impl View {
+    /// Looks at `frame`; what it shows is then in `self.seen`.
+    fn step(&mut self, frame: &Frame, counters: &Counters) -> Result<(), InferError> {
+        let Self { decoder, tracker, cut, image, seen } = self;
+        if let Err(error) = decoder.step(frame, image) {
+            counters.of(frame.camera).corrupt.add(1);
+            let what = frame.file.as_deref().map_or_else(|| format!("frame {}", frame.seq), str::to_owned);
+            tracing::warn!("camera {}, {what}: {error}", frame.camera.0);
+            return Ok(());
+        }
+        seen.analysed = true;
+        for track in tracker.step(image, frame.captured_at)? {
+            let mut face = FaceView {
+                camera: frame.camera,
+                seq: frame.seq,
+                captured_at: frame.captured_at,
+                track: track.id,
+                rect: track.face.rect,
+                landmarks: track.face.landmarks,
+                score: track.face.score,
+                pose: head_pose(&track.face.landmarks),
+                quality: 0.0,
+            };
+            let from = seen.cuts.len();
+            seen.cuts.resize(from + cut.values(), 0.0);
+            let pixels = &mut seen.cuts[from..];
+            align::cut(image, &face, cut.size, cut.layout, pixels);
+            face.quality = quality(Evidence {
+                score: face.score,
+                frame_per_cut: align::frame_from_cut(&face, cut.size).scale(),
+                yaw_deg: face.pose.yaw_deg,
+                cut: pixels,
+                size: cut.size,
+            });
+            seen.looks.push(Appearance::of(image, face.rect));
+            seen.faces.push(face);
+        }
+        Ok(())
+    }
+}
+
+/// The stages of one set.
+pub struct Vision {
+    views: Vec<View>,
+    workers: rayon::ThreadPool,
+    encoder: Encoder,
+    associator: Associator,
+    fuser: Fuser,
+    stills: bool,
+    candidates: Vec<Candidate>,
+    read: Vec<ReadFace>,
+}
+
+impl Vision {
+    /// Loads the models for `cameras` views and runs each once, so that the first set is as fast as the others.
+    /// With `stills` no state is carried from one set to the next.
+    ///
+    /// # Errors
+    /// Every [`VisionError`].
+    pub fn new(
+        config: &Config,
+        models: &Models,
+        runtime: &Runtime,
+        cameras: usize,
+        stills: bool,
+    ) -> Result<Self, VisionError> {
+        let threads = config
+            .inference
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let workers = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.min(cameras.max(1)))
+            .thread_name(|n| format!("vision {n}"))
+            .build()?;
+        let placement = Placement { device: config.inference.device, threads };
+        let mut encoder = Encoder::new(runtime.session(&models.encoder, placement)?, &models.encoder)?;
+        encoder.warm_up(cameras)?;
+        let view = |n: usize| -> Result<View, VisionError> {
+            let session = runtime.session(&models.detector, Placement::ONE_THREAD)?;
+            let mut detector = Detector::new(session, config.detection.threshold);
+            detector.warm_up(config.detection)?;
+            Ok(View {
+                decoder: Decoder::new(config.detection.decode_width)?,
+                tracker: Tracker::new(detector, config.detection, n as u32),
+                cut: encoder.cut(),
+                image: Image::default(),
+                seen: Seen::default(),
+            })
+        };
+        let views = (0..cameras).map(view).collect::<Result<_, _>>()?;
+        Ok(Self {
+            views,
+            workers,
+            encoder,
+            associator: Associator::default(),
+            fuser: Fuser::new(config.fusion, config.smoothing),
+            stills,
+            candidates: Vec::new(),
+            read: Vec::new(),
+        })
+    }
+
+    /// Where the encoder runs.
+    #[must_use]
+    pub fn device(&self) -> &'static str {
+        self.encoder.device()
+    }
+
+    /// Fills `scene` with what `set` shows; its times of publication are left to the caller. Frames that cannot be
+    /// decoded are counted and left out.
+    ///
+    /// # Errors
+    /// [`InferError::Run`].
+    pub fn step(&mut self, set: &FrameSet, counters: &Counters, scene: &mut Scene) -> Result<(), InferError> {
+        if self.stills {
+            self.forget();
+        }
+        let Self { views, workers, encoder, associator, fuser, candidates, read, .. } = self;
+        workers.install(|| {
+            views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| {
+                view.seen.clear();
+                frame.as_ref().map_or(Ok(()), |frame| view.step(frame, counters))
+            })
+        })?;
+
+        candidates.clear();
+        for seen in views.iter().map(|view| &view.seen) {
+            encoder.push(&seen.cuts);
+            candidates.extend(seen.faces.iter().zip(&seen.looks).map(|(face, look)| Candidate {
+                camera: face.camera,
+                track: face.track,
+                appearance: *look,
+            }));
+        }
+        let logits = encoder.step()?;
+        let people = associator.step(set.at, candidates);
+        let faces = views.iter().flat_map(|view| &view.seen.faces);
+        read.clear();
+        read.extend(faces.zip(logits).zip(people).map(|((face, logits), person)| ReadFace {
+            face: *face,
+            logits: *logits,
+            person: *person,
+        }));
+        fuser.step(set.at, read, &mut scene.people);
+
+        scene.set = set.number;
+        scene.at = set.at;
+        scene.skew = set.skew;
+        scene.waited = set.waited;
+        scene.frames.clear();
+        let analysed = |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.analysed).map(|f| f.seq);
+        scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
+        scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.views.iter_mut().for_each(|view| view.tracker.reset());
+        self.associator.reset();
+        self.fuser.reset();
+    }
+}
+
+impl Seen {
+    fn clear(&mut self) {
+        self.analysed = false;
+        self.faces.clear();
+        self.looks.clear();
+        self.cuts.clear();
+    }
+}
