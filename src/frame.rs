@@ -151,10 +151,7 @@ impl FramePool {
     ///
     /// # Errors
     /// What `fill` returns; the buffer goes back to the pool.
-    pub fn try_fill<E>(
-        &self,
-        fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<Option<FrameBytes>, E> {
+    pub fn try_fill<E>(&self, fill: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Option<FrameBytes>, E> {
         let Some(mut slot) = self.take() else { return Ok(None) };
         if let Some(free) = Arc::get_mut(&mut slot) {
             free.bytes.clear();

@@ -30,15 +30,8 @@ impl Expression {
     pub const COUNT: usize = 7;
 
     /// All of them, in order.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Angry,
-        Self::Disgusted,
-        Self::Afraid,
-        Self::Happy,
-        Self::Sad,
-        Self::Surprised,
-        Self::Neutral,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Angry, Self::Disgusted, Self::Afraid, Self::Happy, Self::Sad, Self::Surprised, Self::Neutral];
 
     /// The name in records and configuration.
     #[must_use]

@@ -490,7 +490,9 @@ mod tests {
     fn a_dead_camera_is_not_waited_for_and_returns_with_its_next_frame() {
         let mut matcher = matcher(&[30, 30]);
         let both: Vec<Frame> = (0..30)
-            .flat_map(|n| [0, 1].map(|camera| frame(camera, n, n as i64 * 33 * MS + 100 * MS, n as i64 * 33 * MS + 105 * MS)))
+            .flat_map(|n| {
+                [0, 1].map(|camera| frame(camera, n, n as i64 * 33 * MS + 100 * MS, n as i64 * 33 * MS + 105 * MS))
+            })
             // The reference itself is gone from frame 10 to frame 20.
             .filter(|f| f.camera == camera_id(1) || !(10..20).contains(&f.seq))
             .collect();

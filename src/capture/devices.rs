@@ -201,7 +201,10 @@ mod tests {
     #[test]
     fn a_name_of_two_cameras_is_refused_and_both_are_named() {
         let message = find(&desk(), "brio").expect_err("ambiguous").to_string();
-        assert!(message.contains("usb-0:1") && message.contains("usb-0:2") && message.contains("say which"), "{message}");
+        assert!(
+            message.contains("usb-0:1") && message.contains("usb-0:2") && message.contains("say which"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl Folder {
                 let entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
                 entries.iter().filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into()).collect()
             }
-            Self::BuiltIn(dir) => dir.dirs().filter_map(|d| d.path().file_name()?.to_str().map(str::to_owned)).collect(),
+            Self::BuiltIn(dir) => {
+                dir.dirs().filter_map(|d| d.path().file_name()?.to_str().map(str::to_owned)).collect()
+            }
         };
         names.sort();
         Ok(names)
@@ -110,9 +112,8 @@ pub fn open_take(folder: &Folder) -> Result<Vec<FolderSource>, CaptureError> {
 
 fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
     let path = folder.path().join("rig.json");
-    let text = folder
-        .read(Path::new("rig.json"))
-        .map_err(|source| CaptureError::Read { path: path.clone(), source })?;
+    let text =
+        folder.read(Path::new("rig.json")).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
     let rig: RigJson = serde_json::from_slice(&text)
         .map_err(|error| CaptureError::Invalid { path: path.clone(), reason: error.to_string() })?;
     match rig.cameras.iter().find(|camera| !(camera.fps > 0.0 && camera.fps.is_finite())) {
@@ -125,8 +126,7 @@ fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
 
 /// Cameras of a take without `rig.json`; the rate is that of the median interval.
 fn guess_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
-    let names =
-        folder.subfolders().map_err(|source| CaptureError::Read { path: folder.path().to_owned(), source })?;
+    let names = folder.subfolders().map_err(|source| CaptureError::Read { path: folder.path().to_owned(), source })?;
     let timed = names.into_iter().filter(|name| folder.has(&Path::new(name).join("timestamps.csv")));
     timed
         .map(|name| {
@@ -141,10 +141,9 @@ fn guess_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
 
 fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
     let file = Path::new(camera).join("timestamps.csv");
-    let text = folder.read(&file).map_err(|_| CaptureError::NoFolder {
-        take: folder.path().to_owned(),
-        camera: camera.to_owned(),
-    })?;
+    let text = folder
+        .read(&file)
+        .map_err(|_| CaptureError::NoFolder { take: folder.path().to_owned(), camera: camera.to_owned() })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*text);
     let mut rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(|error| CaptureError::Invalid {
         path: folder.path().join(&file),

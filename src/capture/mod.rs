@@ -22,7 +22,9 @@ use crate::frame::{CameraId, Frame, FramePool, StampKind};
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum CaptureError {
-    #[error("no camera is attached (or none that this user may open: `vultus doctor` tells). Without one, `vultus replay` shows the bundled take")]
+    #[error(
+        "no camera is attached (or none that this user may open: `vultus doctor` tells). Without one, `vultus replay` shows the bundled take"
+    )]
     NoCamera,
     #[error("there is no camera `{id}`; attached: {attached}. `vultus cameras` lists them")]
     UnknownCamera { id: String, attached: String },

@@ -89,7 +89,8 @@ impl Recording {
     fn open_videos(paths: &[PathBuf]) -> Result<Self, CaptureError> {
         Err(CaptureError::Invalid {
             path: paths.first().cloned().unwrap_or_default(),
-            reason: "this is no folder and no picture; video files need a program built with feature `opencv`".to_owned(),
+            reason: "this is no folder and no picture; video files need a program built with feature `opencv`"
+                .to_owned(),
         })
     }
 }

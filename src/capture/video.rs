@@ -85,7 +85,9 @@ impl Source for VideoSource {
 
     fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
         let read = self.read().and_then(|time| match time {
-            Some(ns) => Ok(Some((ns, self.picture.cols() as u32, self.picture.rows() as u32, self.picture.data_bytes()?))),
+            Some(ns) => {
+                Ok(Some((ns, self.picture.cols() as u32, self.picture.rows() as u32, self.picture.data_bytes()?)))
+            }
             None => Ok(None),
         });
         let (captured_ns, width, height, pixels) = match read {

@@ -10,6 +10,7 @@ mod session;
 mod status;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,13 +25,17 @@ use vultus::pipeline::vision::VisionError;
 ///
 /// Without a verb, `live` runs. Results go to standard output, everything else to standard error.
 #[derive(Parser)]
-#[command(version, propagate_version = true, after_help = "Examples:
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Examples:
   vultus                             watch all attached cameras
   vultus replay                      replay the take that is built in (no camera needed)
   vultus replay TAKE --results out.jsonl
   vultus doctor                      what is wrong, and what to do
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no camera or model, 4 budget missed")]
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no camera or model, 4 budget missed"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -125,6 +130,7 @@ fn start_log(global: &Global) {
         .with_env_filter(filter)
         .with_target(false)
         .without_time()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(status::log_writer)
         .init();
 }

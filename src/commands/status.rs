@@ -164,7 +164,8 @@ impl Status {
             self.faces,
         );
         if self.sets > 0 {
-            let quantiles = |t: &Times| format!("p50 {:.1}  p95 {:.1}  p99 {:.1} ms", t.ms(0.5), t.ms(0.95), t.ms(0.99));
+            let quantiles =
+                |t: &Times| format!("p50 {:.1}  p95 {:.1}  p99 {:.1} ms", t.ms(0.5), t.ms(0.95), t.ms(0.99));
             let _ = writeln!(text, "latency  {}", quantiles(&self.latency));
             if self.cameras.len() > 1 {
                 let _ = writeln!(text, "skew     {}", quantiles(&self.skew));

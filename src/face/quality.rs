@@ -66,7 +66,10 @@ mod tests {
 
     fn blurred(cut: &[f32], size: usize) -> Vec<f32> {
         let at = |x: usize, y: usize| cut[y.min(size - 1) * size + x.min(size - 1)];
-        let mean = |n: usize| (0..25).map(|k| at((n % size + k % 5).saturating_sub(2), (n / size + k / 5).saturating_sub(2))).sum::<f32>() / 25.0;
+        let mean = |n: usize| {
+            (0..25).map(|k| at((n % size + k % 5).saturating_sub(2), (n / size + k / 5).saturating_sub(2))).sum::<f32>()
+                / 25.0
+        };
         (0..size * size).map(mean).collect()
     }
 

@@ -233,9 +233,12 @@ mod tests {
         let chroma = (0..width * height / 2).map(|n| yuv(n % width)[1 + n % 2]);
         let nv12 = luma.chain(chroma).collect();
         let bgr = rgb.chunks(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
-        for (format, bytes) in
-            [(PixelFormat::Rgb, rgb.clone()), (PixelFormat::Bgr, bgr), (PixelFormat::Yuyv, yuyv), (PixelFormat::Nv12, nv12)]
-        {
+        for (format, bytes) in [
+            (PixelFormat::Rgb, rgb.clone()),
+            (PixelFormat::Bgr, bgr),
+            (PixelFormat::Yuyv, yuyv),
+            (PixelFormat::Nv12, nv12),
+        ] {
             let image = decode(&frame(format, width as u32, height as u32, bytes), 640).expect("decodes");
             for (pixel, expected) in image.rgb.chunks(3).zip(rgb.chunks(3)) {
                 assert_near(pixel, [expected[0], expected[1], expected[2]]);

@@ -146,8 +146,7 @@ impl Models {
         let path = folder.map_or_else(|| PathBuf::from("models/manifest.toml"), |folder| folder.join("manifest.toml"));
         let text = match folder {
             Some(_) => Cow::Owned(
-                std::fs::read_to_string(&path)
-                    .map_err(|source| ManifestError::Read { path: path.clone(), source })?,
+                std::fs::read_to_string(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?,
             ),
             None => Cow::Borrowed(BUILT_IN_MANIFEST),
         };

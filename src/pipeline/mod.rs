@@ -204,9 +204,8 @@ fn spawn<'scope>(
 fn join_all(threads: Vec<Running<'_>>) -> Outcome {
     let mut result = Ok(());
     for (thread, handle) in threads {
-        let outcome = handle.join().unwrap_or_else(|panic| {
-            Err(PipelineError::Panicked { thread, message: message_of(&*panic) })
-        });
+        let outcome =
+            handle.join().unwrap_or_else(|panic| Err(PipelineError::Panicked { thread, message: message_of(&*panic) }));
         result = result.and(outcome);
     }
     result
@@ -262,11 +261,7 @@ fn free_scene(shared: &Shared<'_>, parker: &Parker) -> Option<Box<Scene>> {
 }
 
 /// The output thread: hands every scene to `publish`.
-fn hand_out(
-    mut publish: impl FnMut(&Scene) -> io::Result<()>,
-    shared: &Shared<'_>,
-    parker: &Parker,
-) -> Outcome {
+fn hand_out(mut publish: impl FnMut(&Scene) -> io::Result<()>, shared: &Shared<'_>, parker: &Parker) -> Outcome {
     loop {
         // Read before the queue is: what was pushed before the end was announced is then surely seen.
         let is_over = shared.no_more_scenes.load(Ordering::Acquire);

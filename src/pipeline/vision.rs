@@ -204,7 +204,8 @@ impl Vision {
         scene.skew = set.skew;
         scene.waited = set.waited;
         scene.frames.clear();
-        let analysed = |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.analysed).map(|f| f.seq);
+        let analysed =
+            |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.analysed).map(|f| f.seq);
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
         Ok(())

@@ -54,8 +54,7 @@ impl Rig {
     /// [`RigError::Read`] and [`RigError::Parse`], naming the camera and the key.
     pub fn load(path: &Path) -> Result<Self, RigError> {
         let parse_error = |reason: String| RigError::Parse { path: path.to_owned(), reason };
-        let text =
-            std::fs::read_to_string(path).map_err(|source| RigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| RigError::Read { path: path.to_owned(), source })?;
         let tables: toml::Table = toml::from_str(&text).map_err(|error| parse_error(error.to_string()))?;
         let cameras = tables
             .into_iter()

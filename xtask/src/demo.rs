@@ -29,42 +29,22 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     let vultus = workspace.vultus();
     let (verb, why) = choose_verb(&list_cameras(&vultus));
     steps.hand_over(&format!("vultus {verb}: {why}"));
-    process::hand_over(
-        Command::new(vultus)
-            .arg(verb)
-            .args(args)
-            .envs(library.variable()),
-    )
+    process::hand_over(Command::new(vultus).arg(verb).args(args).envs(library.variable()))
 }
 
 /// What `vultus cameras --json` prints; nothing if it fails.
 fn list_cameras(vultus: &Path) -> String {
-    let listing = Command::new(vultus)
-        .args(["cameras", "--json"])
-        .stderr(Stdio::inherit())
-        .output();
-    listing.map_or_else(
-        |_| String::new(),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
+    let listing = Command::new(vultus).args(["cameras", "--json"]).stderr(Stdio::inherit()).output();
+    listing.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What to show, and why, given the JSON array of the cameras.
 fn choose_verb(listing: &str) -> (&'static str, &'static str) {
     let array = listing.trim();
-    match array
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        Some(cameras) if cameras.trim().is_empty() => (
-            "replay",
-            "no camera is attached, so here is the bundled take",
-        ),
+    match array.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(cameras) if cameras.trim().is_empty() => ("replay", "no camera is attached, so here is the bundled take"),
         Some(_) => ("live", "there is a camera"),
-        None => (
-            "replay",
-            "the cameras could not be listed, so here is the bundled take",
-        ),
+        None => ("replay", "the cameras could not be listed, so here is the bundled take"),
     }
 }
 

@@ -45,11 +45,7 @@ fn main() -> ExitCode {
     let Some((verb, args)) = words.split_first() else {
         return usage_error("no command given");
     };
-    if [Some(verb), args.first()]
-        .into_iter()
-        .flatten()
-        .any(asks_for_help)
-    {
+    if [Some(verb), args.first()].into_iter().flatten().any(asks_for_help) {
         print!("{HELP}");
         return ExitCode::SUCCESS;
     }

@@ -29,10 +29,7 @@ impl Library {
             return Self::Given(std::path::absolute(&path).unwrap_or(path.into()));
         }
         match Wheel::for_this_machine() {
-            Some(wheel) => Self::Fetched {
-                wheel,
-                folder: target.join("onnxruntime"),
-            },
+            Some(wheel) => Self::Fetched { wheel, folder: target.join("onnxruntime") },
             None => Self::Unavailable,
         }
     }
@@ -53,10 +50,7 @@ impl Library {
     /// Fetches the library if it is not there.
     pub fn provide(&self) -> Result<Outcome> {
         match self {
-            Self::Given(path) => Ok(Outcome::Note(format!(
-                "{} ({VARIABLE} is set)",
-                path.display()
-            ))),
+            Self::Given(path) => Ok(Outcome::Note(format!("{} ({VARIABLE} is set)", path.display()))),
             Self::Fetched { wheel, folder } if wheel.is_in(folder) => Ok(Outcome::AlreadyThere),
             Self::Fetched { wheel, folder } => wheel.fetch(folder).map(|()| Outcome::Done),
             Self::Unavailable => Ok(Outcome::Note(format!(
@@ -97,19 +91,12 @@ impl Wheel {
             ("windows", "aarch64") => ("onnxruntime", "1.27.0", "win_arm64"),
             _ => return None,
         };
-        Some(Self {
-            package,
-            version,
-            platform,
-        })
+        Some(Self { package, version, platform })
     }
 
     /// Written beside the library, so that an upgrade of this table is noticed.
     fn label(&self) -> String {
-        format!(
-            "{} {}, Python wheel for {}\n",
-            self.package, self.version, self.platform
-        )
+        format!("{} {}, Python wheel for {}\n", self.package, self.version, self.platform)
     }
 
     fn is_in(&self, folder: &Path) -> bool {
@@ -129,8 +116,7 @@ impl Wheel {
         self.choose(&content.join("onnxruntime"), &chosen)
             .map_err(|e| format!("the wheel of {} is not as expected: {e}", self.package))?;
         remove(folder)?;
-        fs::rename(&chosen, folder)
-            .map_err(|e| format!("cannot write {}: {e}", folder.display()))?;
+        fs::rename(&chosen, folder).map_err(|e| format!("cannot write {}: {e}", folder.display()))?;
         remove(&work)
     }
 
@@ -158,8 +144,7 @@ impl Wheel {
         fs::create_dir_all(chosen)?;
         for entry in fs::read_dir(package.join("capi"))? {
             let entry = entry?;
-            if let Some(name) = library_to_keep(&entry.file_name().to_string_lossy(), self.version)
-            {
+            if let Some(name) = library_to_keep(&entry.file_name().to_string_lossy(), self.version) {
                 fs::rename(entry.path(), chosen.join(name))?;
             }
         }
@@ -192,11 +177,7 @@ fn only_wheel(folder: &Path) -> Result<PathBuf> {
 }
 
 fn unpack(archive: &Path, into: &Path) -> Result<()> {
-    process::run_quietly(
-        Command::new(PYTHON)
-            .args(["-m", "zipfile", "-e"])
-            .args([archive, into]),
-    )
+    process::run_quietly(Command::new(PYTHON).args(["-m", "zipfile", "-e"]).args([archive, into]))
 }
 
 fn remove(folder: &Path) -> Result<()> {

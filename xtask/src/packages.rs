@@ -39,12 +39,8 @@ pub fn install(wanted: &[&str], line: &mut Line) -> Result<Outcome> {
     line.interrupt();
     // A third party's broken archive fails the update; what we need may come all the same.
     let _ = process::run(apt_get().arg("update"));
-    process::run(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(&missing),
-    )
-    .map_err(|problem| format!("{problem}\n{advice}"))?;
+    process::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing))
+        .map_err(|problem| format!("{problem}\n{advice}"))?;
     Ok(Outcome::Done)
 }
 
@@ -62,16 +58,8 @@ fn missing<'a>(wanted: &[&'a str]) -> Result<Vec<&'a str>> {
 
 /// `listing` has a line `PACKAGE STATUS` for each package that dpkg has heard of.
 fn not_installed<'a>(wanted: &[&'a str], listing: &str) -> Vec<&'a str> {
-    let is_installed = |package: &str| {
-        listing
-            .lines()
-            .any(|line| line.split_once(' ') == Some((package, "installed")))
-    };
-    wanted
-        .iter()
-        .copied()
-        .filter(|package| !is_installed(package))
-        .collect()
+    let is_installed = |package: &str| listing.lines().any(|line| line.split_once(' ') == Some((package, "installed")));
+    wanted.iter().copied().filter(|package| !is_installed(package)).collect()
 }
 
 /// apt-get with the rights to install, and without questions.
@@ -88,18 +76,13 @@ fn apt_get() -> Command {
 }
 
 fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Without apt-get: names what to install, and goes on if the tools that can be checked are there.
 fn check_tools() -> Result<Outcome> {
-    let missing: Vec<&str> = ["cmake", "nasm", "clang"]
-        .into_iter()
-        .filter(|tool| !process::works(tool, &["--version"]))
-        .collect();
+    let missing: Vec<&str> =
+        ["cmake", "nasm", "clang"].into_iter().filter(|tool| !process::works(tool, &["--version"])).collect();
     let advice = advice();
     if missing.is_empty() {
         Ok(Outcome::Note(format!("the tools are there ({advice})")))
@@ -129,9 +112,6 @@ mod tests {
     #[test]
     fn removed_and_unknown_packages_count_as_missing() {
         let listing = "cmake installed\nnasm config-files\n";
-        assert_eq!(
-            not_installed(&["cmake", "nasm", "clang"], listing),
-            ["nasm", "clang"]
-        );
+        assert_eq!(not_installed(&["cmake", "nasm", "clang"], listing), ["nasm", "clang"]);
     }
 }

@@ -22,11 +22,7 @@ pub fn works(program: &str, args: &[&str]) -> bool {
 pub fn run(command: &mut Command) -> Result<()> {
     command.stdout(io::stderr());
     let status = command.status().map_err(|e| not_started(command, &e))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{}` ended with {status}", shown(command)))
-    }
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", shown(command))) }
 }
 
 /// Runs a program quietly; what it wrote to standard error is in the error, should it fail.
@@ -36,12 +32,7 @@ pub fn run_quietly(command: &mut Command) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!(
-        "`{}` ended with {}:\n{}",
-        shown(command),
-        output.status,
-        said.trim_end()
-    ))
+    Err(format!("`{}` ended with {}:\n{}", shown(command), output.status, said.trim_end()))
 }
 
 /// Puts the program in this one's place, so that signals reach it and its exit status is ours.
@@ -68,8 +59,5 @@ fn not_started(command: &Command, error: &io::Error) -> String {
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let words = program.file_name().into_iter().chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

@@ -26,11 +26,7 @@ impl Steps {
     }
 
     /// Does one step and reports it on one line.
-    pub fn run(
-        &mut self,
-        title: &str,
-        work: impl FnOnce(&mut Line) -> Result<Outcome>,
-    ) -> Result<Outcome> {
+    pub fn run(&mut self, title: &str, work: impl FnOnce(&mut Line) -> Result<Outcome>) -> Result<Outcome> {
         let started = Instant::now();
         let mut line = Line::begin(self.next(title));
         let result = work(&mut line);
@@ -64,10 +60,7 @@ pub struct Line {
 impl Line {
     fn begin(head: String) -> Self {
         eprint!("{head} … ");
-        Self {
-            head,
-            interrupted: false,
-        }
+        Self { head, interrupted: false }
     }
 
     /// Breaks the line, for a program that writes to the terminal itself.

@@ -30,14 +30,9 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     let prepared = steps.run("virtual cameras", |line| guest.prepare(&workspace, line))?;
 
     let mut tests = workspace.cargo("test");
-    tests
-        .args(["--release", "--workspace"])
-        .args(args)
-        .envs(library.variable());
+    tests.args(["--release", "--workspace"]).args(args).envs(library.variable());
     if prepared == Outcome::Done {
-        tests
-            .env("VULTUS_CAMERA_GUEST", &guest.script)
-            .env("VULTUS_GUEST_BINARY", &guest.binary);
+        tests.env("VULTUS_CAMERA_GUEST", &guest.script).env("VULTUS_GUEST_BINARY", &guest.binary);
     }
     steps.hand_over("cargo test");
     process::hand_over(&mut tests)
@@ -70,8 +65,7 @@ impl CameraGuest {
         }
         line.interrupt();
         workspace.build_vultus()?;
-        self.keep(&workspace.vultus())
-            .map_err(|e| format!("cannot write {}: {e}", self.binary.display()))?;
+        self.keep(&workspace.vultus()).map_err(|e| format!("cannot write {}: {e}", self.binary.display()))?;
         // All else can be tested without it.
         match process::run(Command::new(&self.script).arg("setup")) {
             Ok(()) => Ok(Outcome::Done),
@@ -88,9 +82,7 @@ impl CameraGuest {
 }
 
 fn left_out(why: &str) -> Outcome {
-    Outcome::Note(format!(
-        "left out, and so are the tests with cameras: {why}"
-    ))
+    Outcome::Note(format!("left out, and so are the tests with cameras: {why}"))
 }
 
 fn is_debian_12(os_release: &str) -> bool {
@@ -106,8 +98,6 @@ mod tests {
     fn other_debians_and_their_children_are_told_apart() {
         assert!(is_debian_12("ID=debian\nVERSION_ID=\"12\"\n"));
         assert!(!is_debian_12("ID=debian\nVERSION_ID=\"13\"\n"));
-        assert!(!is_debian_12(
-            "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"12\"\n"
-        ));
+        assert!(!is_debian_12("ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"12\"\n"));
     }
 }

@@ -16,14 +16,11 @@ pub struct Workspace {
 
 impl Workspace {
     pub fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .ok_or("xtask does not lie in a workspace")?
-            .to_path_buf();
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("xtask does not lie in a workspace")?.to_path_buf();
         // Cargo takes a relative path from the current folder, which the programs started here do not share.
         let target = match env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()) {
-            Some(dir) => std::path::absolute(&dir)
-                .map_err(|e| format!("CARGO_TARGET_DIR={}: {e}", dir.display()))?,
+            Some(dir) => std::path::absolute(&dir).map_err(|e| format!("CARGO_TARGET_DIR={}: {e}", dir.display()))?,
             None => root.join("target"),
         };
         Ok(Self { root, target })
@@ -31,13 +28,8 @@ impl Workspace {
 
     /// `cargo VERB`, in this workspace, by the toolchain that runs us.
     pub fn cargo(&self, verb: &str) -> Command {
-        let mut command =
-            Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-        command
-            .arg(verb)
-            .arg("--target-dir")
-            .arg(&self.target)
-            .current_dir(&self.root);
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        command.arg(verb).arg("--target-dir").arg(&self.target).current_dir(&self.root);
         command
     }
 

@@ -78,8 +78,8 @@ pub fn choose(modes: &[Mode], asked: &Capture) -> Option<Mode> {
 
 /// `modes`, the nearest to what is asked first.
 ///
-/// Modes slower than half the asked rate come last. Then the size decides, then whether the raw stream is too heavy
-/// for a shared bus, then the rate; where all is equal, raw colour goes before JPEG.
+/// Modes slower than half the asked rate come last. Then the size decides, then the rate, then whether a raw stream
+/// is too heavy for a shared bus; where all is equal, raw colour goes before JPEG.
 #[must_use]
 pub fn ranked(modes: &[Mode], asked: &Capture) -> Vec<Mode> {
     let mut modes: Vec<Mode> = modes.iter().copied().filter(|mode| mode.fps > 0).collect();
@@ -87,8 +87,8 @@ pub fn ranked(modes: &[Mode], asked: &Capture) -> Vec<Mode> {
         (a.fps * 2 < asked.fps)
             .cmp(&(b.fps * 2 < asked.fps))
             .then(size_distance(a, asked).total_cmp(&size_distance(b, asked)))
-            .then(a.is_heavy().cmp(&b.is_heavy()))
             .then_with(|| by_rate(a.fps, b.fps, asked.fps))
+            .then(a.is_heavy().cmp(&b.is_heavy()))
             .then(taste(a.format).cmp(&taste(b.format)))
     });
     modes
@@ -139,21 +139,27 @@ mod tests {
 
     /// Logitech C920, as its driver lists it (whole rates only).
     fn c920() -> Vec<Mode> {
-        let mut all = modes(Yuyv, &[
-            (640, 480, &[30, 24, 20, 15, 10, 5]),
-            (160, 90, &[30, 24, 20, 15, 10, 5]),
-            (640, 360, &[30, 24, 20, 15, 10, 5]),
-            (800, 600, &[24, 20, 15, 10, 5]),
-            (1280, 720, &[10, 5]),
-            (1920, 1080, &[5]),
-            (2304, 1536, &[2]),
-        ]);
-        all.extend(modes(Mjpeg, &[
-            (640, 480, &[30, 24, 20, 15, 10, 5]),
-            (640, 360, &[30, 24, 20, 15, 10, 5]),
-            (1280, 720, &[30, 24, 20, 15, 10, 5]),
-            (1920, 1080, &[30, 24, 20, 15, 10, 5]),
-        ]));
+        let mut all = modes(
+            Yuyv,
+            &[
+                (640, 480, &[30, 24, 20, 15, 10, 5]),
+                (160, 90, &[30, 24, 20, 15, 10, 5]),
+                (640, 360, &[30, 24, 20, 15, 10, 5]),
+                (800, 600, &[24, 20, 15, 10, 5]),
+                (1280, 720, &[10, 5]),
+                (1920, 1080, &[5]),
+                (2304, 1536, &[2]),
+            ],
+        );
+        all.extend(modes(
+            Mjpeg,
+            &[
+                (640, 480, &[30, 24, 20, 15, 10, 5]),
+                (640, 360, &[30, 24, 20, 15, 10, 5]),
+                (1280, 720, &[30, 24, 20, 15, 10, 5]),
+                (1920, 1080, &[30, 24, 20, 15, 10, 5]),
+            ],
+        ));
         all
     }
 
@@ -175,14 +181,17 @@ mod tests {
     #[test]
     fn a_mode_at_less_than_half_the_rate_is_not_worth_its_size() {
         // vivid, the kernel's test driver: raw only, its rate falls with the size (12.5 is left out).
-        let vivid = modes(Yuyv, &[
-            (320, 180, &[1, 2, 4, 5, 10, 15, 25, 30, 40, 50, 60]),
-            (640, 360, &[1, 2, 4, 5, 10, 15, 25, 30, 40]),
-            (640, 480, &[1, 2, 4, 5, 10, 15, 25]),
-            (1280, 720, &[1, 2, 4, 5, 10]),
-            (1920, 1080, &[1, 2, 4, 5]),
-            (3840, 2160, &[1, 2]),
-        ]);
+        let vivid = modes(
+            Yuyv,
+            &[
+                (320, 180, &[1, 2, 4, 5, 10, 15, 25, 30, 40, 50, 60]),
+                (640, 360, &[1, 2, 4, 5, 10, 15, 25, 30, 40]),
+                (640, 480, &[1, 2, 4, 5, 10, 15, 25]),
+                (1280, 720, &[1, 2, 4, 5, 10]),
+                (1920, 1080, &[1, 2, 4, 5]),
+                (3840, 2160, &[1, 2]),
+            ],
+        );
         assert_eq!(chosen(&vivid, 1280, 720, 30), "YUYV 640x480@25");
         assert_eq!(chosen(&vivid, 640, 360, 30), "YUYV 640x360@30");
         assert_eq!(chosen(&vivid, 1280, 720, 10), "YUYV 1280x720@10");

@@ -68,7 +68,10 @@ impl Load {
         } else {
             "ask for a smaller size or rate under [capture] in vultus.toml"
         };
-        let (move_one, port) = (self.cameras.len() > 1, if self.port.bus_mbit < 5000 { "USB 3 port or another" } else { "port of another" });
+        let (move_one, port) = (
+            self.cameras.len() > 1,
+            if self.port.bus_mbit < 5000 { "USB 3 port or another" } else { "port of another" },
+        );
         let first = if move_one { format!("move a camera to a {port} USB controller, or ") } else { String::new() };
         format!("{first}{smaller}")
     }

@@ -163,7 +163,9 @@ fn open_first(number: u32, modes: &[Mode]) -> Result<(Camera, Mode), NokhwaError
         let _ = devices::v4l2::set(number, mode);
         match Camera::new(CameraIndex::Index(number), exactly(mode)) {
             Ok(camera) => return Ok((camera, *mode)),
-            Err(error @ (NokhwaError::GetPropertyError { .. } | NokhwaError::SetPropertyError { .. })) => refused = error,
+            Err(error @ (NokhwaError::GetPropertyError { .. } | NokhwaError::SetPropertyError { .. })) => {
+                refused = error
+            }
             Err(error) => return Err(error),
         }
     }
