@@ -18,6 +18,8 @@ const GRID: usize = 32;
 const LAYOUT: Layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
 /// Two boxes that overlap more than this are one face.
 const SAME_FACE_IOU: f32 = 0.3;
+/// Candidates that overlap the best one more than this have a say in the face.
+const BLENDED_IOU: f32 = 0.5;
 
 /// A found face, in pixels of the full frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +87,7 @@ impl Detector {
         self.session.run([1, 3, height, width], &self.input, &mut self.outputs)?;
 
         self.decode(width, |x, y| Point { x: region.x + scale * x, y: region.y + scale * y }, scale);
-        self.suppress();
+        self.blend();
         Ok(&self.found)
     }
 
@@ -117,14 +119,39 @@ impl Detector {
         }
     }
 
-    /// Keeps the best candidate of each face.
-    fn suppress(&mut self) {
+    /// Makes one face of the candidates that overlap: their mean, weighted by score. Taking the best alone makes the
+    /// landmarks jump from cell to cell of YuNet's grid (V. Bazarevsky et al., "BlazeFace", 2019, section 3.4).
+    fn blend(&mut self) {
         self.candidates.sort_unstable_by(|a, b| b.score.total_cmp(&a.score));
         self.found.clear();
-        for candidate in &self.candidates {
-            if self.found.iter().all(|kept| kept.rect.iou(&candidate.rect) <= SAME_FACE_IOU) {
-                self.found.push(*candidate);
+        for best in &self.candidates {
+            if self.found.iter().any(|face| face.rect.iou(&best.rect) > SAME_FACE_IOU) {
+                continue;
             }
+            let alike = self.candidates.iter().filter(|other| other.rect.iou(&best.rect) > BLENDED_IOU);
+            self.found.push(mean(alike, best.score));
         }
     }
+}
+
+/// The mean of `faces` (at least one), weighted by their scores; it keeps the score of the best.
+fn mean<'a>(faces: impl Iterator<Item = &'a Detection>, score: f32) -> Detection {
+    let mut total = 0.0;
+    let mut sum = Detection { rect: Rect::default(), landmarks: Landmarks::default(), score };
+    for face in faces {
+        let weight = face.score * face.score;
+        total += weight;
+        sum.rect.x += weight * face.rect.x;
+        sum.rect.y += weight * face.rect.y;
+        sum.rect.w += weight * face.rect.w;
+        sum.rect.h += weight * face.rect.h;
+        for (sum, point) in sum.landmarks.iter_mut().zip(&face.landmarks) {
+            sum.x += weight * point.x;
+            sum.y += weight * point.y;
+        }
+    }
+    let Rect { x, y, w, h } = sum.rect;
+    sum.rect = Rect { x: x / total, y: y / total, w: w / total, h: h / total };
+    sum.landmarks = sum.landmarks.map(|point| Point { x: point.x / total, y: point.y / total });
+    sum
 }

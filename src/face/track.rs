@@ -32,6 +32,8 @@ pub struct Track {
     seen_at: Timestamp,
     /// Pixels of the full frame a second.
     velocity: Point,
+    /// Where it is measured.
+    region: Rect,
 }
 
 impl Track {
@@ -108,8 +110,9 @@ impl Tracker {
         for n in 0..before {
             let mut track = self.tracks[n];
             let expected = track.predicted(at);
+            track.region = region_for(expected, Some(track.region), &self.settings);
             let others = &self.tracks[..kept];
-            match measure(&mut self.detector, &self.settings, image, expected, others)? {
+            match measure(&mut self.detector, &self.settings, image, track.region, expected, others)? {
                 Some(face) => {
                     track.update(face, at);
                     self.tracks[kept] = track;
@@ -133,10 +136,11 @@ impl Tracker {
             if self.tracks.iter().any(|track| track.face.rect.iou(&rough.rect) > SAME_FACE_IOU) {
                 continue;
             }
-            let measured = measure(&mut self.detector, &self.settings, image, rough.rect, &self.tracks)?;
+            let region = region_for(rough.rect, None, &self.settings);
+            let measured = measure(&mut self.detector, &self.settings, image, region, rough.rect, &self.tracks)?;
             // A face that only the rough look sees is still a face: of the two it has the wider view.
             let face = measured.unwrap_or(rough);
-            let track = self.track_of(face, at);
+            let track = Track { region, ..self.track_of(face, at) };
             self.tracks.push(track);
         }
         Ok(())
@@ -153,21 +157,33 @@ impl Tracker {
         }
         let id = self.next_id;
         self.next_id += 1;
-        Track { id, face, seen_at: at, velocity: Point::default() }
+        Track { id, face, seen_at: at, velocity: Point::default(), region: face.rect }
     }
 }
 
-/// The face nearest to `expected` in the region around it, unless it is one of `others`.
+/// The region to measure a face in that is expected at `expected`: the one before, as long as the face lies well in
+/// it. YuNet's answer shifts by some pixels with the place of the face in its grid of cells, so a region that followed
+/// every movement would make the landmarks of a still face tremble, and feed that back into the next region.
+fn region_for(expected: Rect, before: Option<Rect>, settings: &config::Detection) -> Rect {
+    let side = expected.w.max(expected.h) * settings.region_scale;
+    let center = expected.center();
+    let fits = |region: &Rect| {
+        let off = region.center().distance(center);
+        off < 0.1 * region.w && (0.85..1.18).contains(&(side / region.w))
+    };
+    let around = Rect { x: center.x - side / 2.0, y: center.y - side / 2.0, w: side, h: side };
+    before.filter(fits).unwrap_or(around)
+}
+
+/// The face in `region` that is nearest to `expected`, unless it is one of `others`.
 fn measure(
     detector: &mut Detector,
     settings: &config::Detection,
     image: &Image,
+    region: Rect,
     expected: Rect,
     others: &[Track],
 ) -> Result<Option<Detection>, InferError> {
-    let center = expected.center();
-    let side = expected.w.max(expected.h) * settings.region_scale;
-    let region = Rect { x: center.x - side / 2.0, y: center.y - side / 2.0, w: side, h: side };
     let candidates = detector.step(image, region, settings.region_side)?.iter();
     let mut best: Option<(f32, Detection)> = None;
     for candidate in candidates {
