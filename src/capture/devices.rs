@@ -5,10 +5,10 @@
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod mode;
-#[cfg(not(all(target_os = "linux", feature = "v4l")))]
+#[cfg(not(target_os = "linux"))]
 mod portable;
 pub mod usb;
-#[cfg(all(target_os = "linux", feature = "v4l"))]
+#[cfg(target_os = "linux")]
 pub(super) mod v4l2;
 
 use std::fmt::Display;
@@ -99,12 +99,12 @@ fn from_node(node: &linux::Node, id: String) -> Option<Device> {
     Device::new(id, node.path(), node.name.clone(), node.bus.clone(), node.number)
 }
 
-#[cfg(all(target_os = "linux", feature = "v4l"))]
+#[cfg(target_os = "linux")]
 fn modes(number: u32) -> Result<Option<Vec<Mode>>, String> {
     v4l2::modes(number).map_err(|error| explained(&error))
 }
 
-#[cfg(not(all(target_os = "linux", feature = "v4l")))]
+#[cfg(not(target_os = "linux"))]
 fn modes(number: u32) -> Result<Option<Vec<Mode>>, String> {
     portable::modes(number).map_err(|error| explained(&error))
 }

@@ -1,8 +1,11 @@
 //! ONNX Runtime, loaded at run time, with its execution providers.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
+use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
+use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
@@ -31,10 +34,14 @@ const GPU_PROVIDERS: [Provider; 5] = [
     Provider::new::<ep::WebGPU>("webgpu", || ep::WebGPU::default().build()),
 ];
 
+/// The environment lives as long as the process: to release it after WebGPU has found no adapter crashes inside
+/// ONNX Runtime 1.27.
+static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+
 /// The loaded library.
 pub struct Library {
     path: PathBuf,
-    environment: ort::environment::Environment,
+    environment: &'static Environment,
 }
 
 impl Library {
@@ -50,8 +57,8 @@ impl Library {
             .with_telemetry(false)
             .build()
             .map_err(|error| bad(error.to_string()))?;
-        environment.set_log_level(ort::logging::LogLevel::Error);
-        Ok(Self { path, environment })
+        environment.set_log_level(LogLevel::Error);
+        Ok(Self { path, environment: ENVIRONMENT.get_or_init(|| environment) })
     }
 
     pub(super) fn description(&self) -> String {
@@ -107,7 +114,7 @@ impl Library {
                 None => Ok(builder),
             }
         };
-        let builder = SessionBuilder::new(&self.environment).map_err(|error| error.to_string())?;
+        let builder = SessionBuilder::new(self.environment).map_err(|error| error.to_string())?;
         let session = configure(builder)
             .map_err(|error| error.to_string())?
             .commit_from_memory(model.bytes())

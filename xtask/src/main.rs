@@ -16,6 +16,7 @@ mod packages;
 mod process;
 mod steps;
 mod test;
+mod vulkan;
 mod workspace;
 
 use std::env;

@@ -4,7 +4,7 @@ use crate::onnxruntime::Library;
 use crate::packages::{self, BUILD, CAMERA_GUEST, PIP, TEST};
 use crate::steps::{Line, Outcome, Steps};
 use crate::workspace::Workspace;
-use crate::{Result, process};
+use crate::{Result, process, vulkan};
 use std::convert::Infallible;
 use std::env::consts::ARCH;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     let workspace = Workspace::find()?;
     let library = Library::locate(&workspace.target);
     let guest = CameraGuest::of(&workspace);
-    let mut steps = Steps::new(4);
+    let mut steps = Steps::new(5);
 
     let mut wanted = [&BUILD[..], &TEST].concat();
     wanted.extend(library.needs_pip().then_some(PIP));
@@ -27,10 +27,15 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
 
     steps.run(&library.title(), |_| library.provide())?;
 
+    steps.run("a GPU in software", vulkan::install)?;
+
     let prepared = steps.run("virtual cameras", |line| guest.prepare(&workspace, line))?;
 
     let mut tests = workspace.cargo("test");
     tests.args(["--release", "--workspace"]).args(args).envs(library.variable());
+    if let Some(driver) = vulkan::driver() {
+        tests.env("VULTUS_SOFTWARE_VULKAN", driver);
+    }
     if prepared == Outcome::Done {
         tests.env("VULTUS_CAMERA_GUEST", &guest.script).env("VULTUS_GUEST_BINARY", &guest.binary);
     }

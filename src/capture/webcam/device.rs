@@ -159,7 +159,7 @@ fn deliver(number: u32, modes: &[Mode], shared: &Shared, reader: &Unparker) -> R
 fn open_first(number: u32, modes: &[Mode]) -> Result<(Camera, Mode), NokhwaError> {
     let mut refused = NokhwaError::GeneralError("it has no modes".to_owned());
     for mode in modes {
-        #[cfg(all(target_os = "linux", feature = "v4l"))]
+        #[cfg(target_os = "linux")]
         let _ = devices::v4l2::set(number, mode);
         match Camera::new(CameraIndex::Index(number), exactly(mode)) {
             Ok(camera) => return Ok((camera, *mode)),
