@@ -73,6 +73,7 @@ impl Library {
             match self.open(model, placement, Some(provider)) {
                 Ok(session) => return Ok(Box::new(session)),
                 Err(reason) => {
+                    let reason = gist(&reason);
                     tracing::warn!("{} cannot run `{}`: {reason}", provider.name, model.name);
                     tried.push(format!("{} ({reason})", provider.name));
                 }
@@ -126,6 +127,11 @@ impl Library {
             session,
         })
     }
+}
+
+/// What an error of ONNX Runtime says behind the place in its source and the condition that failed.
+fn gist(reason: &str) -> &str {
+    reason.rsplit("was false. ").next().unwrap_or(reason).trim()
 }
 
 /// Where the library may be, best first: as told, beside the program, and where the set-up puts it.

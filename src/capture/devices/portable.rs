@@ -28,7 +28,6 @@ pub(super) fn modes(number: u32) -> Result<Option<Vec<Mode>>, NokhwaError> {
 }
 
 /// All cameras, by the names that their systems give them for good.
-#[cfg(not(target_os = "linux"))]
 pub(super) fn attached() -> Result<Vec<super::Device>, crate::capture::CaptureError> {
     let found = nokhwa::query(nokhwa::utils::ApiBackend::Auto).map_err(|error| crate::capture::CaptureError::Open {
         camera: "all".to_owned(),

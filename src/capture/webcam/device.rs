@@ -155,21 +155,21 @@ fn deliver(number: u32, modes: &[Mode], shared: &Shared, reader: &Unparker) -> R
     Ok(())
 }
 
-/// Opens a camera in the first of `modes` that it takes.
+/// Opens a camera in the first of `modes` that it takes; if it takes none, says why it refused the best.
 fn open_first(number: u32, modes: &[Mode]) -> Result<(Camera, Mode), NokhwaError> {
-    let mut refused = NokhwaError::GeneralError("it has no modes".to_owned());
+    let mut refused = None;
     for mode in modes {
         #[cfg(target_os = "linux")]
         let _ = devices::v4l2::set(number, mode);
         match Camera::new(CameraIndex::Index(number), exactly(mode)) {
             Ok(camera) => return Ok((camera, *mode)),
             Err(error @ (NokhwaError::GetPropertyError { .. } | NokhwaError::SetPropertyError { .. })) => {
-                refused = error
+                refused.get_or_insert(error);
             }
             Err(error) => return Err(error),
         }
     }
-    Err(refused)
+    Err(refused.unwrap_or_else(|| NokhwaError::GeneralError("it has no modes".to_owned())))
 }
 
 fn exactly(mode: &Mode) -> RequestedFormat<'static> {

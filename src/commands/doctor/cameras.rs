@@ -56,7 +56,7 @@ fn none_attached() -> Check {
 
 fn camera(device: &Device, asked: &Capture) -> Check {
     let Device { id, name, path, .. } = device;
-    let title = format!("camera {id} ({name}, {path})");
+    let title = if id == path { format!("camera {id} ({name})") } else { format!("camera {id} ({name}, {path})") };
     match (&device.error, choose(&device.modes, asked)) {
         (Some(error), _) => Check::fail(format!("{title} cannot be used"), error.clone()),
         (None, None) => Check::fail(format!("{title} has no modes"), "use another camera"),
