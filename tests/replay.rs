@@ -111,11 +111,9 @@ fn a_rigs_offsets_shift_the_matching_and_its_name_is_in_the_header() {
              [0.0, 0.0, 0.0]\ntime_offset_ms = {offset_ms}\n"
         )
     };
-    let text: String = (0..4).map(|n| camera(n, if n == 1 { 6.0 } else { 0.0 })).collect();
+    let text: String = (0..4).map(|n| camera(n, if n == 3 { 12.0 } else { 0.0 })).collect();
     fs::write(&rig, text).expect("written");
-    let median_skew = |results: support::Results| {
-        let pair = |row: &Value| Some((row["frames"]["cam0"].as_u64()?, row["frames"]["cam1"].as_u64()?));
-        assert!(results.rows.iter().any(|row| pair(row).is_some()));
+    let median_skew = |results: &support::Results| {
         let mut skews: Vec<f64> = results.rows.iter().filter_map(|row| row["skew_ms"].as_f64()).collect();
         skews.sort_by(f64::total_cmp);
         skews[skews.len() / 2]
@@ -123,7 +121,9 @@ fn a_rigs_offsets_shift_the_matching_and_its_name_is_in_the_header() {
     let plain = replay([take().as_os_str(), FAST.as_ref()]);
     let rigged = replay([take().as_os_str(), FAST.as_ref(), "--rig".as_ref(), rig.as_os_str()]);
     assert_eq!(rigged.header["rig"].as_str(), rig.to_str());
-    assert!((median_skew(plain) - median_skew(rigged)).abs() > 1.0, "an offset of 6 ms changes the skew");
+    // cam3 runs half a period behind the others: with 12 ms taken off its stamps it is nearly in step.
+    let (before, after) = (median_skew(&plain), median_skew(&rigged));
+    assert!(after < before - 5.0, "{before} ms, then {after} ms");
 }
 
 #[test]

@@ -26,7 +26,11 @@ pub(super) fn as_they_come(mut lanes: PerCamera<Lane>, matcher: Matcher, shared:
             feed.put_newest(set);
         }
         let ends_at = shared.plan.ends_at;
-        if is_over || shared.plan.stop.is_requested() || ends_at.is_some_and(|end| now >= end) {
+        if ends_at.is_some_and(|end| now >= end) {
+            // Cameras deliver until they are told not to.
+            shared.plan.stop.request();
+        }
+        if is_over || shared.plan.stop.is_requested() {
             break;
         }
         let deadline = [feed.matcher.next_event(now), ends_at].into_iter().flatten().min();
