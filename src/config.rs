@@ -190,7 +190,7 @@ impl Config {
     fn fault(&self) -> Option<(&'static str, &'static str)> {
         let Self { capture, sync, detection, fusion, smoothing, inference, .. } = self;
         let share = |value: f32| (0.0..=1.0).contains(&value);
-        let side = |value: usize| (32..=2048).contains(&value) && value % 32 == 0;
+        let side = |value: usize| (32..=2048).contains(&value) && value.is_multiple_of(32);
         let positive = |value: f32| value > 0.0 && value.is_finite();
         let not_negative = |value: f32| value >= 0.0 && value.is_finite();
         let checks = [

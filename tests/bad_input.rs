@@ -1,5 +1,12 @@
 //! What the program says when something is wrong: the thing, the remedy, the right exit code, and never a panic.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,12 @@
 //! The pipeline with cameras that misbehave: threads, drops, and the way it ends.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +45,7 @@ struct Actor {
 }
 
 impl Actor {
-    fn new(camera: u8, deeds: Vec<Deed>) -> Box<dyn Source> {
+    fn boxed(camera: u8, deeds: Vec<Deed>) -> Box<dyn Source> {
         let stream = Stream {
             camera: CameraId(camera),
             name: format!("actor{camera}").into(),
@@ -134,7 +141,7 @@ fn a_camera_that_vanishes_is_brought_back_and_never_stops_the_other() {
     deeds.extend([Deed::Deliver; 60]);
     let mut both_after = 0;
     let mut alone = 0;
-    let sources = vec![Actor::new(0, deeds), Actor::new(1, vec![Deed::Deliver; 100])];
+    let sources = vec![Actor::boxed(0, deeds), Actor::boxed(1, vec![Deed::Deliver; 100])];
     let (outcome, counters) = run(sources, real_time(), |scene| {
         match scene.frames[..] {
             [Some(seq), Some(_)] if seq >= 10 => both_after += 1,
@@ -158,7 +165,7 @@ fn a_camera_that_vanishes_is_brought_back_and_never_stops_the_other() {
 fn frames_that_cannot_be_decoded_are_counted_and_left_out_of_the_set() {
     let deeds = vec![Deed::Deliver, Deed::DeliverGarbage, Deed::Deliver];
     let mut analysed = Vec::new();
-    let sources = vec![Actor::new(0, deeds), Actor::new(1, vec![Deed::Deliver; 3])];
+    let sources = vec![Actor::boxed(0, deeds), Actor::boxed(1, vec![Deed::Deliver; 3])];
     let (outcome, counters) = run(sources, Pacing::AsFastAsPossible, |scene| {
         analysed.push(scene.frames.iter().copied().collect::<Vec<_>>());
         Ok(())
@@ -172,7 +179,7 @@ fn frames_that_cannot_be_decoded_are_counted_and_left_out_of_the_set() {
 fn a_slow_reader_of_results_loses_sets_before_decoding_and_they_are_counted() {
     let deeds = vec![Deed::Deliver; 100];
     let mut published = 0_u64;
-    let (outcome, counters) = run(vec![Actor::new(0, deeds)], real_time(), |_| {
+    let (outcome, counters) = run(vec![Actor::boxed(0, deeds)], real_time(), |_| {
         published += 1;
         // As slow as three frames: the reader blocks, as a full pipe does.
         std::thread::park_timeout(PERIOD * 3);
@@ -187,7 +194,7 @@ fn a_slow_reader_of_results_loses_sets_before_decoding_and_they_are_counted() {
 #[test]
 fn as_fast_as_possible_drops_nothing_however_slow_the_reader() {
     let mut published = 0;
-    let (outcome, counters) = run(vec![Actor::new(0, vec![Deed::Deliver; 40])], Pacing::AsFastAsPossible, |_| {
+    let (outcome, counters) = run(vec![Actor::boxed(0, vec![Deed::Deliver; 40])], Pacing::AsFastAsPossible, |_| {
         published += 1;
         std::thread::park_timeout(Duration::from_millis(3));
         Ok(())
@@ -198,7 +205,7 @@ fn as_fast_as_possible_drops_nothing_however_slow_the_reader() {
 
 #[test]
 fn a_panic_in_a_thread_ends_the_run_and_names_the_thread() {
-    let sources = vec![Actor::new(0, vec![Deed::Deliver, Deed::Panic]), Actor::new(1, vec![Deed::Deliver; 5000])];
+    let sources = vec![Actor::boxed(0, vec![Deed::Deliver, Deed::Panic]), Actor::boxed(1, vec![Deed::Deliver; 5000])];
     let (outcome, _) = run(sources, real_time(), |_| Ok(()));
     let message = outcome.expect_err("a panic is a failure").to_string();
     assert!(message.contains("capture actor0") && message.contains("forgot its line"), "{message}");
@@ -206,7 +213,7 @@ fn a_panic_in_a_thread_ends_the_run_and_names_the_thread() {
 
 #[test]
 fn results_that_cannot_be_written_end_the_run_with_the_reason() {
-    let (outcome, _) = run(vec![Actor::new(0, vec![Deed::Deliver; 5000])], real_time(), |scene| {
+    let (outcome, _) = run(vec![Actor::boxed(0, vec![Deed::Deliver; 5000])], real_time(), |scene| {
         if scene.set < 3 { Ok(()) } else { Err(io::Error::other("the disk is full")) }
     });
     assert!(outcome.expect_err("a failed write is a failure").to_string().contains("the disk is full"));
@@ -216,7 +223,7 @@ fn results_that_cannot_be_written_end_the_run_with_the_reason() {
 fn results_come_in_order_and_once() {
     let seen: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
     let record = seen.clone();
-    let (outcome, _) = run(vec![Actor::new(0, vec![Deed::Deliver; 50])], Pacing::AsFastAsPossible, move |scene| {
+    let (outcome, _) = run(vec![Actor::boxed(0, vec![Deed::Deliver; 50])], Pacing::AsFastAsPossible, move |scene| {
         record.lock().expect("one writer").push(scene.set);
         Ok(())
     });

@@ -1,5 +1,12 @@
 //! Replays of real files by the real program.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
 mod support;
 
 use std::collections::HashMap;

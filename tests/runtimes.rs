@@ -1,5 +1,12 @@
 //! The runtimes and devices give the same numbers.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
 mod support;
 
 use serde_json::Value;

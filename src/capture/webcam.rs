@@ -1,6 +1,6 @@
 //! Live cameras, through nokhwa.
 //!
-//! A device is read by a thread of its own ([`device`]); a [`Webcam`] is that thread's reader, and waits no longer
+//! A device is read by a thread of its own (`device`); a [`Webcam`] is that thread's reader, and waits no longer
 //! than it wants.
 
 mod device;

@@ -78,8 +78,8 @@ fn fit(seen: &[[f32; 2]; 5], mut angles: [f32; 3]) -> ([f32; 3], f32) {
             }
             row[3] = -dot(column, &residual);
         }
-        for n in 0..3 {
-            normal[n][n] += 1e-3;
+        for (n, row) in normal.iter_mut().enumerate() {
+            row[n] += 1e-3;
         }
         let delta = solve(normal);
         let next = std::array::from_fn(|n| angles[n] + delta[n].clamp(-0.5, 0.5));

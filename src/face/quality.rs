@@ -61,7 +61,9 @@ mod tests {
     use super::*;
 
     fn checks(size: usize, cell: usize) -> Vec<f32> {
-        (0..size * size).map(|n| if (n % size / cell + n / size / cell) % 2 == 0 { 1.0 } else { -1.0 }).collect()
+        (0..size * size)
+            .map(|n| if (n % size / cell + n / size / cell).is_multiple_of(2) { 1.0 } else { -1.0 })
+            .collect()
     }
 
     fn blurred(cut: &[f32], size: usize) -> Vec<f32> {

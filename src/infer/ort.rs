@@ -104,22 +104,17 @@ impl Library {
     }
 
     fn open(&self, model: &Model, placement: Placement, provider: Option<&Provider>) -> Result<OrtSession, String> {
-        let configure = |builder: SessionBuilder| -> Result<SessionBuilder, ort::Error<SessionBuilder>> {
-            let builder = builder
-                .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_threads(placement.threads)?
-                .with_intra_op_spinning(false)?
-                .with_deterministic_compute(true)?;
-            match provider {
-                Some(provider) => builder.with_execution_providers([(provider.dispatch)().error_on_failure()]),
-                None => Ok(builder),
-            }
-        };
-        let builder = SessionBuilder::new(self.environment).map_err(|error| error.to_string())?;
-        let session = configure(builder)
-            .map_err(|error| error.to_string())?
-            .commit_from_memory(model.bytes())
-            .map_err(|error| error.to_string())?;
+        let text = |error: ort::Error<SessionBuilder>| error.to_string();
+        let mut builder = SessionBuilder::new(self.environment).map_err(|error| error.to_string())?;
+        builder = builder.with_optimization_level(GraphOptimizationLevel::All).map_err(text)?;
+        builder = builder.with_intra_threads(placement.threads).map_err(text)?;
+        builder = builder.with_intra_op_spinning(false).map_err(text)?;
+        builder = builder.with_deterministic_compute(true).map_err(text)?;
+        if let Some(provider) = provider {
+            let provider = (provider.dispatch)().error_on_failure();
+            builder = builder.with_execution_providers([provider]).map_err(text)?;
+        }
+        let session = builder.commit_from_memory(model.bytes()).map_err(|error| error.to_string())?;
         Ok(OrtSession {
             name: model.name.clone(),
             outputs: model.outputs.clone(),

@@ -1,5 +1,5 @@
 //! What several tests need: the program, the bundled take, and its results.
-#![allow(dead_code, reason = "every test uses a part of it")]
+#![allow(dead_code, clippy::expect_used, reason = "every test uses a part of it")]
 
 use std::path::{Path, PathBuf};
 
