@@ -146,7 +146,7 @@ pub struct Smoothing {
 
 impl Default for Smoothing {
     fn default() -> Self {
-        Self { time_constant_ms: 150.0, switch_margin: 0.05, unsure_below: 0.3, hold_ms: 500.0 }
+        Self { time_constant_ms: 150.0, switch_margin: 0.05, unsure_below: 0.25, hold_ms: 500.0 }
     }
 }
 
