@@ -30,18 +30,18 @@ pub fn install(line: &mut Line) -> Result<Outcome> {
     if driver().is_some() {
         return Ok(Outcome::AlreadyThere);
     }
-    if !process::works("apt-get", &["--version"]) {
-        return Ok(Outcome::Note("left out, and so are the GPU tests: no lavapipe".to_owned()));
-    }
     line.interrupt();
+    let problem = match install_newest() {
+        Ok(()) if driver().is_some() => return Ok(Outcome::Done),
+        Ok(()) => format!("{PACKAGE} is older than {OLDEST_MESA} here"),
+        Err(problem) => problem,
+    };
+    Ok(Outcome::Note(format!("left out, and so are the GPU tests: {problem}")))
+}
+
+fn install_newest() -> Result<()> {
     process::run(packages::apt_get().args(["install", "--yes", "--no-install-recommends", PACKAGE]))?;
-    if driver().is_none() {
-        from_backports()?;
-    }
-    match driver() {
-        Some(_) => Ok(Outcome::Done),
-        None => Ok(Outcome::Note(format!("left out, and so are the GPU tests: {PACKAGE} is too old here"))),
-    }
+    if driver().is_some() { Ok(()) } else { from_backports() }
 }
 
 /// Adds Debian's backports, from the same server as the main archive, and installs the driver from there.
