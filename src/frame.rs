@@ -45,6 +45,22 @@ pub enum PixelFormat {
     Gray,
 }
 
+impl PixelFormat {
+    /// Bytes of a picture; `None` for MJPEG, where the picture decides, and for sizes that the format cannot have
+    /// (two pixels of YUYV, and four of NV12, share their colour).
+    #[must_use]
+    pub fn frame_bytes(self, width: u32, height: u32) -> Option<usize> {
+        let pixels = width as usize * height as usize;
+        match self {
+            Self::Mjpeg => None,
+            Self::Yuyv => (width % 2 == 0).then_some(pixels * 2),
+            Self::Nv12 => (width % 2 == 0 && height % 2 == 0).then_some(pixels * 3 / 2),
+            Self::Rgb | Self::Bgr => Some(pixels * 3),
+            Self::Gray => Some(pixels),
+        }
+    }
+}
+
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -132,19 +148,40 @@ struct Slot {
 /// A free list of frame buffers: in the steady state a frame costs no allocation.
 #[derive(Clone)]
 pub struct FramePool {
-    free: Arc<ArrayQueue<Arc<Slot>>>,
+    home: Arc<Home>,
+}
+
+/// Where free buffers are. Those that came back last are used first, so that only as many grow to the size of a
+/// picture as are in use at once.
+struct Home {
+    warm: ArrayQueue<Arc<Slot>>,
+    cold: ArrayQueue<Arc<Slot>>,
+}
+
+/// Buffers that are kept warm.
+const WARM: usize = 4;
+
+impl Home {
+    fn put(&self, slot: Arc<Slot>) {
+        if let Err(slot) = self.warm.push(slot) {
+            let _ = self.cold.push(slot);
+        }
+    }
+
+    fn take(&self) -> Option<Arc<Slot>> {
+        self.warm.pop().or_else(|| self.cold.pop())
+    }
 }
 
 impl FramePool {
     /// A pool of `frames` buffers with room for `bytes` each (they grow when a frame needs more).
     #[must_use]
     pub fn new(frames: usize, bytes: usize) -> Self {
-        let free = ArrayQueue::new(frames.max(1));
-        while !free.is_full() {
-            let slot = Slot { bytes: Vec::with_capacity(bytes), holders: AtomicUsize::new(0) };
-            let _ = free.push(Arc::new(slot));
+        let home = Home { warm: ArrayQueue::new(WARM), cold: ArrayQueue::new(frames.max(1)) };
+        for _ in 0..frames.max(1) {
+            home.put(Arc::new(Slot { bytes: Vec::with_capacity(bytes), holders: AtomicUsize::new(0) }));
         }
-        Self { free: Arc::new(free) }
+        Self { home: Arc::new(home) }
     }
 
     /// Fills a free buffer by `fill` and hands it out, or `None` when all are in use.
@@ -156,12 +193,12 @@ impl FramePool {
         if let Some(free) = Arc::get_mut(&mut slot) {
             free.bytes.clear();
             if let Err(error) = fill(&mut free.bytes) {
-                let _ = self.free.push(slot);
+                self.home.put(slot);
                 return Err(error);
             }
             free.holders = AtomicUsize::new(1);
         }
-        Ok(Some(FrameBytes { slot, home: Some(self.free.clone()) }))
+        Ok(Some(FrameBytes { slot, home: Some(self.home.clone()) }))
     }
 
     /// A copy of `bytes` in a free buffer, or `None` when all are in use.
@@ -180,12 +217,12 @@ impl FramePool {
     /// A slot that nobody else holds. The holder before the last may still be about to let go of its
     /// `Arc` when the slot is already here; such a slot is passed over.
     fn take(&self) -> Option<Arc<Slot>> {
-        for _ in 0..self.free.capacity() {
-            let mut slot = self.free.pop()?;
+        for _ in 0..=WARM {
+            let mut slot = self.home.take()?;
             if Arc::get_mut(&mut slot).is_some() {
                 return Some(slot);
             }
-            let _ = self.free.push(slot);
+            let _ = self.home.cold.push(slot);
         }
         None
     }
@@ -194,7 +231,7 @@ impl FramePool {
 /// Shared bytes of a frame; the last holder returns the buffer to its pool.
 pub struct FrameBytes {
     slot: Arc<Slot>,
-    home: Option<Arc<ArrayQueue<Arc<Slot>>>>,
+    home: Option<Arc<Home>>,
 }
 
 impl FrameBytes {
@@ -217,7 +254,7 @@ impl Drop for FrameBytes {
         if self.slot.holders.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(home) = &self.home
         {
-            let _ = home.push(self.slot.clone());
+            home.put(self.slot.clone());
         }
     }
 }

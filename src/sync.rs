@@ -39,6 +39,8 @@ pub enum Verdict {
     Late,
     /// Its set went with a nearer frame of the same camera.
     Unmatched,
+    /// It waits for its set, and is the first after the camera's clock was set back: matching starts anew.
+    ClockReset,
 }
 
 struct Lane {
@@ -149,9 +151,9 @@ impl Matcher {
         lane.stays_live_from(frame.received_at);
         lane.learn_transport(&frame);
         let time = lane.time(&frame);
-        if lane.last.is_some_and(|last| last - time > CLOCK_RESET_NS) {
-            // The clock was set back: what is known of the timeline no longer holds.
-            tracing::warn!("camera {}: its clock went back; matching starts anew", frame.camera.0);
+        let is_reset = lane.last.is_some_and(|last| last - time > CLOCK_RESET_NS);
+        if is_reset {
+            // What is known of the timeline no longer holds.
             self.restart();
         }
         let lane = &mut self.lanes[frame.camera.index()];
@@ -172,7 +174,7 @@ impl Matcher {
             lane.unmatched += 1;
         }
         lane.pending.push_back(frame);
-        Verdict::Accepted
+        if is_reset { Verdict::ClockReset } else { Verdict::Accepted }
     }
 
     /// The next set that is complete, or due, at `now`. To be called until it returns `None`.
@@ -205,12 +207,6 @@ impl Matcher {
         let deadline = self.deadline(lane, frame);
         let deaths = self.unsettled(reference, lane.time(frame), now).map(|lane| lane.live_until);
         deaths.chain([deadline]).min()
-    }
-
-    /// Whether `camera` is waited for at `now`.
-    #[must_use]
-    pub fn is_live(&self, camera: CameraId, now: Timestamp) -> bool {
-        self.lanes[camera.index()].live_until > now
     }
 
     /// Frames of `camera` that came in time but had no set to go to, such as the surplus of a faster camera.
@@ -543,7 +539,7 @@ mod tests {
         let mut matcher = matcher(&[30]);
         matcher.push(frame(0, 0, 9_000 * MS, 9_005 * MS));
         assert!(matcher.poll(Timestamp::from_ns(9_005 * MS)).is_some());
-        assert_eq!(matcher.push(frame(0, 1, 50 * MS, 9_040 * MS)), Verdict::Accepted);
+        assert_eq!(matcher.push(frame(0, 1, 50 * MS, 9_040 * MS)), Verdict::ClockReset);
         assert!(matcher.poll(Timestamp::from_ns(9_040 * MS)).is_some());
     }
 }

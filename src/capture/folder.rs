@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,12 @@ use crate::time::Timestamp;
 
 /// Endings of the pictures that can be read.
 const PICTURES: [&str; 8] = ["jpg", "jpeg", "png", "pgm", "ppm", "pbm", "pnm", "bmp"];
+/// Rates that a camera may have, frames a second.
+const RATES: RangeInclusive<f64> = 0.01..=1000.0;
+/// The rate of a camera with a single picture.
+const USUAL_RATE: f64 = 30.0;
+/// Buffers larger than this are not made beforehand.
+const LARGEST_BUFFER: usize = 4 << 20;
 /// Time between stills: they have none of their own.
 const STILL_PERIOD: Duration = Duration::from_secs(1);
 
@@ -90,11 +97,33 @@ struct Row {
     received_ns: i64,
 }
 
-/// Whether `folder` is a take: it has a `rig.json`, or times beside its pictures or a level deeper.
+/// Whether `folder` is a take: it has a `rig.json`, or folders with times.
 #[must_use]
 pub fn is_take(folder: &Folder) -> bool {
     let timed = |name: &String| folder.has(&Path::new(name).join("timestamps.csv"));
     folder.has(Path::new("rig.json")) || folder.subfolders().is_ok_and(|names| names.iter().any(timed))
+}
+
+/// Whether `path` is one camera's folder of a take: it has times.
+#[must_use]
+pub fn is_camera(path: &Path) -> bool {
+    path.join("timestamps.csv").is_file()
+}
+
+/// Opens one camera's folder of a take by itself.
+///
+/// # Errors
+/// As [`open_take`].
+pub fn open_camera_folder(path: &Path) -> Result<FolderSource, CaptureError> {
+    let whole = path.canonicalize().map_err(|source| CaptureError::Read { path: path.to_owned(), source })?;
+    let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let take = Folder::Disk(whole.parent().unwrap_or(Path::new("/")).to_owned());
+    let in_rig = take.has(Path::new("rig.json")).then(|| read_rig(&take)).transpose()?.unwrap_or_default();
+    let camera = match in_rig.into_iter().find(|camera| camera.name == name) {
+        Some(camera) => camera,
+        None => guess(&take, name)?,
+    };
+    open_camera(&take, 0, camera)
 }
 
 /// Opens the cameras of a take: those of its `rig.json`, else every subfolder that has times.
@@ -116,9 +145,10 @@ fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
         folder.read(Path::new("rig.json")).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
     let rig: RigJson = serde_json::from_slice(&text)
         .map_err(|error| CaptureError::Invalid { path: path.clone(), reason: error.to_string() })?;
-    match rig.cameras.iter().find(|camera| !(camera.fps > 0.0 && camera.fps.is_finite())) {
-        Some(camera) => {
-            Err(CaptureError::Invalid { path, reason: format!("camera `{}` has no positive `fps`", camera.name) })
+    match rig.cameras.iter().find(|camera| !RATES.contains(&camera.fps)) {
+        Some(RigCamera { name, fps, .. }) => {
+            let reason = format!("camera `{name}` has `fps` {fps}; between 0.01 and 1000 it must be");
+            Err(CaptureError::Invalid { path, reason })
         }
         None => Ok(rig.cameras),
     }
@@ -128,15 +158,17 @@ fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
 fn guess_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
     let names = folder.subfolders().map_err(|source| CaptureError::Read { path: folder.path().to_owned(), source })?;
     let timed = names.into_iter().filter(|name| folder.has(&Path::new(name).join("timestamps.csv")));
-    timed
-        .map(|name| {
-            let rows = read_rows(folder, &name)?;
-            let mut intervals: Vec<i64> = rows.windows(2).map(|w| w[1].captured_ns - w[0].captured_ns).collect();
-            intervals.sort_unstable();
-            let median_ns = intervals.get(intervals.len() / 2).copied().unwrap_or(0).max(1);
-            Ok(RigCamera { name, width: 0, height: 0, fps: (1e9 / median_ns as f64).round().max(1.0) })
-        })
-        .collect()
+    timed.map(|name| guess(folder, name)).collect()
+}
+
+fn guess(folder: &Folder, name: String) -> Result<RigCamera, CaptureError> {
+    let rows = read_rows(folder, &name)?;
+    let intervals = rows.windows(2).map(|w| w[1].captured_ns.saturating_sub(w[0].captured_ns));
+    let mut intervals: Vec<i64> = intervals.filter(|interval| *interval > 0).collect();
+    intervals.sort_unstable();
+    let median_ns = intervals.get(intervals.len() / 2);
+    let fps = median_ns.map_or(USUAL_RATE, |ns| (1e9 / *ns as f64).clamp(*RATES.start(), *RATES.end()));
+    Ok(RigCamera { name, width: 0, height: 0, fps })
 }
 
 fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
@@ -168,11 +200,11 @@ fn open_camera(folder: &Folder, n: usize, camera: RigCamera) -> Result<FolderSou
     Ok(FolderSource {
         stream: Stream {
             camera: CameraId(n as u8),
-            description: format!("{}{size}, {} fps", folder.path().join(&camera.name).display(), camera.fps),
+            description: format!("{}{size}, {:.4} fps", folder.path().join(&camera.name).display(), camera.fps),
             name: camera.name.into(),
             period: Duration::from_secs_f64(1.0 / camera.fps),
             stamp: StampKind::Device,
-            frame_bytes: (camera.width * camera.height / 4) as usize,
+            frame_bytes: (camera.width as usize).saturating_mul(camera.height as usize / 4).min(LARGEST_BUFFER),
         },
         folder: folder.clone(),
         pictures,

@@ -13,9 +13,9 @@ use device::{DeviceThread, Picture};
 use super::devices::{self, Device, Mode};
 use super::{CaptureError, Event, Source, Stream, check_names};
 use crate::config;
-use crate::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
-use crate::image::decode::{DecodeError, jpeg_picture};
-use crate::time::monotonic_now;
+use crate::frame::{CameraId, Frame, FramePool, MAX_CAMERAS, PixelFormat, StampKind};
+use crate::image::decode::{DecodeError, jpeg_picture, raw_picture};
+use crate::time::{Timestamp, monotonic_now};
 
 /// Opens `cameras`, or all that are attached and can be opened if it is empty.
 ///
@@ -36,7 +36,9 @@ pub fn open_all(cameras: &[config::Camera], asked: config::Capture) -> Result<Ve
     }
     check_names(wanted.iter().map(|(_, name)| &**name))?;
     let open = |(n, (device, name))| Webcam::open(device, CameraId(n as u8), name, asked);
-    wanted.into_iter().enumerate().map(open).collect()
+    let mut webcams = wanted.into_iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+    webcams.iter_mut().for_each(Webcam::learn_stamp);
+    Ok(webcams)
 }
 
 fn open_any(attached: &[Device], asked: config::Capture) -> Result<Vec<Webcam>, CaptureError> {
@@ -44,8 +46,9 @@ fn open_any(attached: &[Device], asked: config::Capture) -> Result<Vec<Webcam>, 
     let mut failed = None;
     for device in attached {
         let n = webcams.len();
-        if n == crate::frame::MAX_CAMERAS {
-            return Err(CaptureError::TooMany { count: attached.len() });
+        if n == MAX_CAMERAS {
+            tracing::warn!("{} cameras are attached; the first {n} are used", attached.len());
+            break;
         }
         match Webcam::open(device, CameraId(n as u8), default_name(n), asked) {
             Ok(webcam) => webcams.push(webcam),
@@ -55,12 +58,18 @@ fn open_any(attached: &[Device], asked: config::Capture) -> Result<Vec<Webcam>, 
             }
         }
     }
+    webcams.iter_mut().for_each(Webcam::learn_stamp);
     if webcams.is_empty() { Err(failed.unwrap_or(CaptureError::NoCamera)) } else { Ok(webcams) }
 }
 
 fn default_name(n: usize) -> Arc<str> {
     format!("cam{n}").into()
 }
+
+/// How long the first picture is waited for.
+const FIRST_PICTURE: Duration = Duration::from_secs(2);
+/// A camera that delivers nothing useful for so long is closed and opened again.
+const HOPELESS: Duration = Duration::from_secs(4);
 
 /// A live camera.
 pub struct Webcam {
@@ -74,6 +83,8 @@ pub struct Webcam {
     seq: u64,
     /// What the device's own count, which begins anew when it is opened again, lacks to `seq`.
     ahead: Option<u64>,
+    /// When it delivered something that could be used, or was opened.
+    useful_at: Timestamp,
 }
 
 impl Webcam {
@@ -90,12 +101,40 @@ impl Webcam {
     ) -> Result<Self, CaptureError> {
         let (thread, mode) = start(device, &name, asked)?;
         let stream = stream(device, mode, camera, name);
-        Ok(Self { stream, id: device.id.clone(), asked, mode, device: thread, seq: 0, ahead: None })
+        Ok(Self { stream, id: device.id.clone(), asked, mode, device: thread, seq: 0, ahead: None, useful_at: monotonic_now() })
     }
 
     /// How long a camera may be silent before it is said to have stalled.
     fn patience(&self) -> Duration {
         (self.stream.period * 3).clamp(Duration::from_millis(500), Duration::from_secs(1))
+    }
+
+    /// What its stamps rest on: as its first picture says, which is then let go.
+    fn learn_stamp(&mut self) {
+        let deadline = monotonic_now() + FIRST_PICTURE;
+        while monotonic_now() < deadline && self.device.ended().is_none() {
+            if let Some(picture) = self.device.pop() {
+                self.stream.stamp = picture.stamp;
+                return;
+            }
+            self.device.wait(deadline);
+        }
+    }
+
+    /// The event, or the camera given up, if it has delivered nothing useful for long.
+    fn unless_hopeless(&mut self, event: Event) -> Result<Event, CaptureError> {
+        let now = monotonic_now();
+        match event {
+            Event::Stalled | Event::Corrupt(_) if now.since(self.useful_at) > HOPELESS => {
+                let reason = format!("nothing useful came from it for {} s", HOPELESS.as_secs());
+                Err(CaptureError::Lost { camera: self.stream.name.to_string(), reason })
+            }
+            Event::Stalled | Event::Corrupt(_) => Ok(event),
+            _ => {
+                self.useful_at = now;
+                Ok(event)
+            }
+        }
     }
 
     fn event(&mut self, picture: &Picture, pool: &FramePool) -> Event {
@@ -153,13 +192,14 @@ impl Source for Webcam {
             // In this order: what was handed over before the end is still delivered.
             let ended = self.device.ended();
             if let Some(picture) = self.device.pop() {
-                return Ok(self.event(&picture, pool));
+                let event = self.event(&picture, pool);
+                return self.unless_hopeless(event);
             }
             if let Some(reason) = ended {
                 return Err(CaptureError::Lost { camera: self.stream.name.to_string(), reason });
             }
             if !self.device.wait(deadline) {
-                return Ok(Event::Stalled);
+                return self.unless_hopeless(Event::Stalled);
             }
         }
     }
@@ -176,6 +216,7 @@ impl Source for Webcam {
         (self.device, self.mode) = start(&device, &self.stream.name, self.asked)?;
         self.stream = stream(&device, self.mode, self.stream.camera, self.stream.name.clone());
         self.ahead = None;
+        self.useful_at = monotonic_now();
         Ok(())
     }
 }
@@ -185,9 +226,7 @@ fn picture_of<'a>(buffer: &'a [u8], mode: &Mode) -> Result<&'a [u8], DecodeError
     if mode.format == PixelFormat::Mjpeg {
         return jpeg_picture(buffer);
     }
-    let needed = mode.frame_bytes();
-    let &Mode { format, width, height, .. } = mode;
-    buffer.get(..needed).ok_or(DecodeError::Size { format, width, height, needed, found: buffer.len() })
+    raw_picture(buffer, mode.format, mode.width, mode.height)
 }
 
 #[cfg(test)]

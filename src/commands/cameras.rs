@@ -1,5 +1,4 @@
-#![allow(clippy::print_stdout, reason = "the list is the result, and results go to standard output")]
-
+use std::io::Write;
 use std::process::ExitCode;
 
 /// List the attached cameras
@@ -22,7 +21,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let _ = args.modes;
     if args.json {
-        println!("[]");
+        writeln!(std::io::stdout(), "[]")?;
         return Ok(ExitCode::SUCCESS);
     }
     tracing::error!("this program was built without cameras; build it with the feature `webcam`");
@@ -33,11 +32,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let devices = vultus::capture::devices::attached()?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&devices)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&devices)?)?;
     } else if devices.is_empty() {
         return Err(vultus::capture::CaptureError::NoCamera.into());
     } else {
-        print!("{}", table::of(&devices, args.modes));
+        write!(std::io::stdout(), "{}", table::of(&devices, args.modes))?;
     }
     Ok(ExitCode::SUCCESS)
 }

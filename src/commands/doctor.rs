@@ -1,9 +1,8 @@
-#![allow(clippy::print_stdout, reason = "the findings are the result, and results go to standard output")]
-
 #[cfg(feature = "webcam")]
 mod cameras;
 mod machine;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -73,9 +72,9 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     checks.push(Check::warn("this program was built without cameras", "build it with the feature `webcam`"));
     checks.extend(machine::checks(config));
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&checks)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&checks)?)?;
     } else {
-        checks.iter().for_each(|check| println!("{}", check.line()));
+        checks.iter().try_for_each(|check| writeln!(std::io::stdout(), "{}", check.line()))?;
     }
     let failed = checks.iter().any(|check| check.level == Level::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

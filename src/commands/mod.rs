@@ -74,6 +74,8 @@ pub(crate) fn run() -> ExitCode {
     start_log(&cli.global);
     match dispatch(&cli) {
         Ok(code) => code,
+        // Who reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             exit_code(&error)
@@ -130,9 +132,15 @@ fn start_log(global: &Global) {
         .with_env_filter(filter)
         .with_target(false)
         .without_time()
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(status::log_writer)
         .init();
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The exit code that docs/reference/cli.md promises for an error.

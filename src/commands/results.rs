@@ -53,6 +53,7 @@ impl Results {
         if let Some(out) = &mut results.out {
             serde_json::to_writer(&mut *out, header)?;
             out.write_all(b"\n")?;
+            out.flush()?;
         }
         Ok(results)
     }

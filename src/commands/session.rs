@@ -9,7 +9,7 @@ use vultus::capture::Source;
 use vultus::config::Config;
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
-use vultus::pipeline::counters::Counters;
+use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
@@ -75,7 +75,14 @@ impl Session {
 
         let stop = Stop::default();
         let on_signal = stop.clone();
-        ctrlc::set_handler(move || on_signal.request()).context("cannot listen for Ctrl-C")?;
+        let on_ctrl_c = move || {
+            if on_signal.is_requested() {
+                // Asked twice: whoever reads the results does not, and the end would wait for that.
+                std::process::exit(130);
+            }
+            on_signal.request();
+        };
+        ctrlc::set_handler(on_ctrl_c).context("cannot listen for Ctrl-C")?;
         let counters = Counters::new(names.len());
         let mut status = Status::new(self.show, names);
         let (pacing, starts_at) = match self.time {
@@ -102,6 +109,11 @@ impl Session {
         });
         status.finish(&counters);
         outcome?;
+        let count = |of: fn(&CameraCounters) -> u64| counters.cameras.iter().map(of).sum::<u64>();
+        let (received, corrupt) = (count(|camera| camera.received.get()), count(|camera| camera.corrupt.get()));
+        if !matches!(self.time, Time::Live) && received == corrupt {
+            anyhow::bail!("nothing could be read: {received} pictures, all of them missing or damaged");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

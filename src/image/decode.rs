@@ -23,6 +23,8 @@ pub enum DecodeError {
     Jpeg(#[from] turbojpeg::Error),
     #[error("{found} bytes where {format} of {width}x{height} needs {needed}")]
     Size { format: PixelFormat, width: u32, height: u32, needed: usize, found: usize },
+    #[error("{format} cannot have {width}x{height} pixels")]
+    OddSize { format: PixelFormat, width: u32, height: u32 },
 }
 
 /// Decodes the frames of one camera.
@@ -48,21 +50,14 @@ impl Decoder {
     pub fn step(&mut self, frame: &Frame, image: &mut Image) -> Result<(), DecodeError> {
         let bytes = &*frame.bytes;
         let (width, height) = (frame.width as usize, frame.height as usize);
-        let needed = match frame.format {
-            PixelFormat::Mjpeg => return self.jpeg(bytes, image),
-            PixelFormat::Yuyv => width * height * 2,
-            PixelFormat::Nv12 => width * height * 3 / 2,
-            PixelFormat::Rgb | PixelFormat::Bgr => width * height * 3,
-            PixelFormat::Gray => width * height,
-        };
+        if frame.format == PixelFormat::Mjpeg {
+            return self.jpeg(bytes, image);
+        }
         if width == 0 || height == 0 {
             return Err(DecodeError::Empty);
         }
-        if bytes.len() < needed {
-            let (width, height) = (frame.width, frame.height);
-            return Err(DecodeError::Size { format: frame.format, width, height, needed, found: bytes.len() });
-        }
-        // Raw frames shrink by whole steps: every `step`-th pixel pair of every `step`-th row pair.
+        raw_picture(bytes, frame.format, frame.width, frame.height)?;
+        // Raw frames shrink by whole steps: every `step`-th pixel of every `step`-th row.
         let step = (width / self.target_width).max(1);
         image.resize(width / step, height / step, 1.0 / step as f32);
         let pixels = image.rgb.chunks_exact_mut(3).enumerate();
@@ -101,7 +96,8 @@ impl Decoder {
         let bytes = jpeg_picture(bytes)?;
         let header = self.jpeg.read_header(bytes)?;
         // Eighths of the full size: the smallest that reaches the target.
-        let eighths = if header.is_lossless { 8 } else { (self.target_width * 8).div_ceil(header.width).clamp(1, 8) };
+        let wanted = self.target_width.saturating_mul(8).div_ceil(header.width.max(1)).clamp(1, 8);
+        let eighths = if header.is_lossless { 8 } else { wanted };
         let factor = ScalingFactor::new(eighths, 8);
         self.jpeg.set_scaling_factor(factor)?;
         let (width, height) = (factor.scale(header.width), factor.scale(header.height));
@@ -118,6 +114,15 @@ impl Decoder {
         )?;
         Ok(())
     }
+}
+
+/// The raw picture in a camera's buffer, which may be longer.
+///
+/// # Errors
+/// [`DecodeError::Size`] and [`DecodeError::OddSize`].
+pub fn raw_picture(bytes: &[u8], format: PixelFormat, width: u32, height: u32) -> Result<&[u8], DecodeError> {
+    let needed = format.frame_bytes(width, height).ok_or(DecodeError::OddSize { format, width, height })?;
+    bytes.get(..needed).ok_or(DecodeError::Size { format, width, height, needed, found: bytes.len() })
 }
 
 /// The JPEG picture in a camera's buffer, which may be longer: up to and with its end marker.

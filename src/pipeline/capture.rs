@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::sync::Parker;
-use ringbuf::traits::{Consumer, Observer, Producer, Split};
+use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::counters::CameraCounters;
+use super::throttle::Throttle;
 use super::{Pacing, RING_FRAMES, Shared};
 use crate::capture::{Event, Source};
 use crate::frame::{Frame, FramePool};
@@ -30,9 +31,9 @@ impl Lane {
         self.ring.try_pop()
     }
 
-    /// Whether no frame will ever come.
-    pub(super) fn is_over(&self) -> bool {
-        self.ended.load(Ordering::Acquire) && self.ring.is_empty()
+    /// Whether no frame will come but those that are in the ring.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) struct Camera<'a> {
     ended: Arc<AtomicBool>,
     shared: &'a Shared<'a>,
     parker: Parker,
+    complaints: Throttle,
 }
 
 impl<'a> Camera<'a> {
@@ -53,7 +55,7 @@ impl<'a> Camera<'a> {
         let parker = Parker::new();
         shared.plan.stop.wakes(parker.unparker());
         let lane = Lane { ring: other_end, ended: ended.clone() };
-        (Self { source, pool, ring, ended, shared, parker }, lane)
+        (Self { source, pool, ring, ended, shared, parker, complaints: Throttle::default() }, lane)
     }
 
     pub(super) fn name(&self) -> String {
@@ -68,7 +70,9 @@ impl<'a> Camera<'a> {
                 Ok(Event::Corrupt(reason)) => {
                     self.counters().received.add(1);
                     self.counters().corrupt.add(1);
-                    tracing::warn!("camera `{}`: {reason}", self.source.stream().name);
+                    if self.complaints.may_speak() {
+                        tracing::warn!("camera `{}`: {reason}", self.source.stream().name);
+                    }
                 }
                 Ok(Event::NoBuffer) => {
                     self.counters().received.add(1);

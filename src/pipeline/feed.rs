@@ -15,7 +15,8 @@ use crate::time::Timestamp;
 pub(super) fn as_they_come(mut lanes: PerCamera<Lane>, matcher: Matcher, shared: &Shared<'_>, parker: &Parker) {
     let mut feed = Feed { matcher, shared };
     loop {
-        let is_over = lanes.iter().all(Lane::is_over);
+        // Asked before the rings are emptied: what was put in before the end is then surely seen.
+        let is_over = lanes.iter().all(Lane::has_ended);
         for lane in &mut lanes {
             while let Some(frame) = lane.pop() {
                 feed.push(frame);
@@ -88,8 +89,10 @@ struct Feed<'a> {
 impl Feed<'_> {
     fn push(&mut self, frame: Frame) {
         let camera = frame.camera;
-        if self.matcher.push(frame) == Verdict::Late {
-            self.shared.plan.counters.of(camera).late.add(1);
+        match self.matcher.push(frame) {
+            Verdict::Accepted | Verdict::Unmatched => {}
+            Verdict::Late => self.shared.plan.counters.of(camera).late.add(1),
+            Verdict::ClockReset => tracing::warn!("camera {}: its clock went back; matching starts anew", camera.0),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod counters;
 mod feed;
 pub mod latest;
 pub mod stop;
+mod throttle;
 pub mod vision;
 
 use std::any::Any;
@@ -32,6 +33,7 @@ use crate::time::{Clock, Timestamp};
 use counters::Counters;
 use latest::Latest;
 use stop::Stop;
+use throttle::Throttle;
 use vision::Vision;
 
 /// Frames that a camera's ring holds: what arrives while the sync thread is held up for a quarter of a second.
@@ -47,11 +49,11 @@ const SCENES: usize = 8;
 pub enum PipelineError {
     #[error("thread `{thread}` panicked: {message}. This is a fault of vultus: please report it")]
     Panicked { thread: String, message: String },
-    #[error("thread `{thread}` cannot be started: {source}")]
+    #[error("thread `{thread}` cannot be started")]
     Spawn { thread: String, source: io::Error },
     #[error(transparent)]
     Infer(#[from] InferError),
-    #[error("the results cannot be written: {0}")]
+    #[error("the results cannot be written")]
     Output(#[source] io::Error),
 }
 
@@ -218,27 +220,44 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
 
 /// The vision thread: works on the newest set until no more come.
 fn see(mut vision: Vision, shared: &Shared<'_>, parker: &Parker) -> Outcome {
-    let result = loop {
-        let Some(work) = shared.work.take() else {
-            if shared.no_more_work.load(Ordering::Acquire) || shared.plan.stop.is_requested() {
-                break Ok(());
+    let _last = LastScene(shared);
+    let mut complaints = Throttle::default();
+    loop {
+        // Read before the slot is: what was put in before the end was announced is then surely seen.
+        let is_over = shared.no_more_work.load(Ordering::Acquire) || shared.plan.stop.is_requested();
+        let work = match shared.work.take() {
+            Some(work) => work,
+            None if is_over => return Ok(()),
+            None => {
+                parker.park();
+                continue;
             }
-            parker.park();
-            continue;
         };
         shared.wake_feed.unpark();
-        let Some(mut scene) = free_scene(shared, parker) else { break Ok(()) };
-        if let Err(error) = vision.step(&work.set, shared.plan.counters, &mut scene) {
-            break Err(error.into());
+        let Some(mut scene) = free_scene(shared, parker) else { return Ok(()) };
+        vision.step(&work.set, &mut scene)?;
+        for (frame, error) in vision.unreadable(&work.set) {
+            shared.plan.counters.of(frame.camera).corrupt.add(1);
+            if complaints.may_speak() {
+                let what = frame.file.as_deref().map_or_else(|| format!("frame {}", frame.seq), str::to_owned);
+                tracing::warn!("camera {}, {what}: {error}", frame.camera.0);
+            }
         }
         scene.latency = shared.clock.since(work.emitted_at);
         scene.age_ms = age_ms(&work.set, scene.latency);
         let _ = shared.scenes.push(scene);
         shared.wake_output.unpark();
-    };
-    shared.no_more_scenes.store(true, Ordering::Release);
-    shared.wake_output.unpark();
-    result
+    }
+}
+
+/// Tells the output thread, when it is dropped, that no more scenes come: also when the vision thread panics.
+struct LastScene<'a>(&'a Shared<'a>);
+
+impl Drop for LastScene<'_> {
+    fn drop(&mut self) {
+        self.0.no_more_scenes.store(true, Ordering::Release);
+        self.0.wake_output.unpark();
+    }
 }
 
 /// From the exposure of the reference frame until publication: on its way to us, waited for others, worked on.

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::counters::Counters;
 use crate::config::Config;
 use crate::encode::{CutFormat, Encoder};
 use crate::face::align;
@@ -28,9 +27,9 @@ pub enum VisionError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Infer(#[from] InferError),
-    #[error("libjpeg-turbo cannot be set up: {0}")]
+    #[error("libjpeg-turbo cannot be set up")]
     Decoder(#[from] DecodeError),
-    #[error("the worker threads cannot be started: {0}")]
+    #[error("the worker threads cannot be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
 }
 
@@ -46,8 +45,8 @@ struct View {
 /// What one view saw in the present set.
 #[derive(Default)]
 struct Seen {
-    /// Whether the view had a frame that could be decoded.
-    analysed: bool,
+    /// Why the view's frame could not be decoded.
+    unreadable: Option<DecodeError>,
     faces: Vec<FaceView>,
     looks: Vec<Appearance>,
     /// The aligned faces, one after another.
@@ -56,15 +55,12 @@ struct Seen {
 
 impl View {
     /// Looks at `frame`; what it shows is then in `self.seen`.
-    fn step(&mut self, frame: &Frame, counters: &Counters) -> Result<(), InferError> {
+    fn step(&mut self, frame: &Frame) -> Result<(), InferError> {
         let Self { decoder, tracker, cut, image, seen } = self;
         if let Err(error) = decoder.step(frame, image) {
-            counters.of(frame.camera).corrupt.add(1);
-            let what = frame.file.as_deref().map_or_else(|| format!("frame {}", frame.seq), str::to_owned);
-            tracing::warn!("camera {}, {what}: {error}", frame.camera.0);
+            seen.unreadable = Some(error);
             return Ok(());
         }
-        seen.analysed = true;
         for track in tracker.step(image, frame.captured_at)? {
             let mut face = FaceView {
                 camera: frame.camera,
@@ -163,11 +159,11 @@ impl Vision {
     }
 
     /// Fills `scene` with what `set` shows; its times of publication are left to the caller. Frames that cannot be
-    /// decoded are counted and left out.
+    /// decoded are left out; [`Vision::unreadable`] names them.
     ///
     /// # Errors
     /// [`InferError::Run`].
-    pub fn step(&mut self, set: &FrameSet, counters: &Counters, scene: &mut Scene) -> Result<(), InferError> {
+    pub fn step(&mut self, set: &FrameSet, scene: &mut Scene) -> Result<(), InferError> {
         if self.stills {
             self.forget();
         }
@@ -175,7 +171,7 @@ impl Vision {
         workers.install(|| {
             views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| {
                 view.seen.clear();
-                frame.as_ref().map_or(Ok(()), |frame| view.step(frame, counters))
+                frame.as_ref().map_or(Ok(()), |frame| view.step(frame))
             })
         })?;
 
@@ -205,10 +201,16 @@ impl Vision {
         scene.waited = set.waited;
         scene.frames.clear();
         let analysed =
-            |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.analysed).map(|f| f.seq);
+            |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.unreadable.is_none()).map(|f| f.seq);
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
         Ok(())
+    }
+
+    /// The frames of `set`, the last that was looked at, that could not be decoded, and why.
+    pub fn unreadable<'a>(&'a self, set: &'a FrameSet) -> impl Iterator<Item = (&'a Frame, &'a DecodeError)> {
+        let pairs = self.views.iter().zip(&set.views);
+        pairs.filter_map(|(view, frame)| Some((frame.as_ref()?, view.seen.unreadable.as_ref()?)))
     }
 
     fn forget(&mut self) {
@@ -220,7 +222,7 @@ impl Vision {
 
 impl Seen {
     fn clear(&mut self) {
-        self.analysed = false;
+        self.unreadable = None;
         self.faces.clear();
         self.looks.clear();
         self.cuts.clear();

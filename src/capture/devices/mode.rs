@@ -45,14 +45,8 @@ impl Mode {
     /// (1280x720: 100 to 300 kB).
     #[must_use]
     pub fn frame_bytes(&self) -> usize {
-        let pixels = self.width as usize * self.height as usize;
-        match self.format {
-            PixelFormat::Mjpeg => pixels / 4,
-            PixelFormat::Gray => pixels,
-            PixelFormat::Nv12 => pixels * 3 / 2,
-            PixelFormat::Yuyv => pixels * 2,
-            PixelFormat::Rgb | PixelFormat::Bgr => pixels * 3,
-        }
+        let of_jpeg = self.width as usize * self.height as usize / 4;
+        self.format.frame_bytes(self.width, self.height).unwrap_or(of_jpeg)
     }
 
     /// Bytes a second on the cable.
