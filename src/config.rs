@@ -4,14 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::fuse::rules::Rule;
-use crate::infer::{DeviceChoice, RuntimeChoice};
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum ConfigError {
-    #[error("cannot read the configuration {}: {source}", .path.display())]
+    #[error("cannot read the configuration {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {reason}\nThe keys are listed in docs/reference/config.md", .path.display())]
     Parse { path: PathBuf, reason: String },
@@ -130,6 +127,25 @@ impl Default for Fusion {
     }
 }
 
+/// How the views of a person become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// `softmax(sum of w * logits / T)`, the weights summing to 1: the geometric mean of the views' distributions.
+    #[default]
+    LogLinear,
+    /// The plain mean of the views' distributions.
+    Mean,
+    /// Their weighted mean.
+    WeightedMean,
+    /// Their product, divided by a uniform prior: right for independent views, overconfident for like ones.
+    ProductOfExperts,
+    /// The view whose best class is the most probable.
+    MaxConfidence,
+    /// Dempster's rule on singletons, each view discounted by its weight (Shafer 1976), read out pignistically.
+    DempsterShafer,
+}
+
 /// Smoothing over time.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -156,6 +172,32 @@ impl Default for Smoothing {
 pub struct Models {
     /// A folder with a `manifest.toml`; the built-in models if absent.
     pub folder: Option<PathBuf>,
+}
+
+/// Which runtime to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RuntimeChoice {
+    /// ONNX Runtime where its library is found, else tract.
+    #[default]
+    Auto,
+    /// ONNX Runtime, or fail.
+    Ort,
+    /// The built-in pure Rust runtime; CPU only.
+    Tract,
+}
+
+/// Where the encoder may run. The detector always runs on the CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// A hardware GPU where the runtime has a provider for it, else the CPU.
+    #[default]
+    Auto,
+    /// A GPU (also an emulated one), or fail.
+    Gpu,
+    /// The CPU.
+    Cpu,
 }
 
 /// What runs the models.
@@ -191,7 +233,6 @@ impl Config {
         let Self { capture, sync, detection, fusion, smoothing, inference, .. } = self;
         let share = |value: f32| (0.0..=1.0).contains(&value);
         let side = |value: usize| (32..=2048).contains(&value) && value.is_multiple_of(32);
-        let positive = |value: f32| value > 0.0 && value.is_finite();
         let not_negative = |value: f32| value >= 0.0 && value.is_finite();
         let checks = [
             (capture.width > 0 && capture.height > 0 && capture.fps > 0, "capture", "positive numbers"),
@@ -200,13 +241,13 @@ impl Config {
                 "sync.transport_allowance_ms",
                 "between 0 and 1000",
             ),
-            (detection.decode_width >= 32, "detection.decode_width", "at least 32"),
-            (share(detection.threshold), "detection.threshold", "between 0 and 1"),
+            ((32..=8192).contains(&detection.decode_width), "detection.decode_width", "between 32 and 8192"),
+            ((0.05..=1.0).contains(&detection.threshold), "detection.threshold", "between 0.05 and 1"),
             (detection.search_every > 0, "detection.search_every", "at least 1"),
             (side(detection.search_side), "detection.search_side", "a multiple of 32, at most 2048"),
             (side(detection.region_side), "detection.region_side", "a multiple of 32, at most 2048"),
             ((1.0..=10.0).contains(&detection.region_scale), "detection.region_scale", "between 1 and 10"),
-            (positive(fusion.temperature), "fusion.temperature", "above 0"),
+            ((0.01..=100.0).contains(&fusion.temperature), "fusion.temperature", "between 0.01 and 100"),
             (not_negative(smoothing.time_constant_ms), "smoothing.time_constant_ms", "0 or more"),
             (share(smoothing.switch_margin), "smoothing.switch_margin", "between 0 and 1"),
             (share(smoothing.unsure_below), "smoothing.unsure_below", "between 0 and 1"),
@@ -215,7 +256,7 @@ impl Config {
                 "smoothing.hold_ms",
                 "between 0 and 500: an older reading says nothing of now",
             ),
-            (inference.threads != Some(0), "inference.threads", "at least 1"),
+            (inference.threads.is_none_or(|n| (1..=256).contains(&n)), "inference.threads", "between 1 and 256"),
         ];
         checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted))
     }
@@ -246,6 +287,6 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_named_with_the_range() {
         let message = load("[detection]\nthreshold = 1.5\n").expect_err("out of range").to_string();
-        assert!(message.contains("detection.threshold") && message.contains("between 0 and 1"), "{message}");
+        assert!(message.contains("detection.threshold") && message.contains("between 0.05 and 1"), "{message}");
     }
 }

@@ -1,8 +1,8 @@
 //! The encoder: one batch of aligned faces in, class scores and embeddings out.
 
 use crate::image::warp::Layout;
-use crate::infer::manifest::{ManifestError, Model, Values};
-use crate::infer::{InferError, Session, Tensor};
+use crate::infer::manifest::{self, ManifestError, Model};
+use crate::infer::{InferError, Session, Values};
 use crate::scene::{Expression, Logits};
 
 /// What an encoder's cuts look like.
@@ -24,13 +24,14 @@ impl CutFormat {
 
 /// Runs the encoder on all faces of all views of a set at once.
 pub struct Encoder {
+    name: String,
     session: Box<dyn Session>,
     cut: CutFormat,
-    values: Values,
+    kind: manifest::Values,
     /// Where each of the program's classes stands in the model's output.
     order: [usize; Expression::COUNT],
     batch: Vec<f32>,
-    outputs: Vec<Tensor>,
+    outputs: Vec<Values>,
     logits: Vec<Logits>,
 }
 
@@ -58,12 +59,13 @@ impl Encoder {
         }
         let layout = Layout { channels: model.input.channels, mean: model.input.mean, std: model.input.std };
         Ok(Self {
+            name: model.name.clone(),
             session,
             cut: CutFormat { size, layout },
-            values: model.values,
+            kind: model.values,
             order,
             batch: Vec::new(),
-            outputs: vec![Tensor::default(); model.outputs.len()],
+            outputs: vec![Values::new(); model.outputs.len()],
             logits: Vec::new(),
         })
     }
@@ -110,10 +112,15 @@ impl Encoder {
             let ran = self.session.run(shape, &self.batch, &mut self.outputs);
             self.batch.clear();
             ran?;
-            for row in self.outputs[0].data.chunks_exact(Expression::COUNT) {
-                let value = |class: usize| match self.values {
-                    Values::Logits => row[self.order[class]],
-                    Values::Probabilities => row[self.order[class]].max(1e-6).ln(),
+            let found = self.outputs[0].len();
+            if found != faces * Expression::COUNT {
+                let reason = format!("it gave {found} values for {faces} faces; one a class and face is wanted");
+                return Err(InferError::Run { model: self.name.clone(), reason });
+            }
+            for row in self.outputs[0].chunks_exact(Expression::COUNT) {
+                let value = |class: usize| match self.kind {
+                    manifest::Values::Logits => row[self.order[class]],
+                    manifest::Values::Probabilities => row[self.order[class]].max(1e-6).ln(),
                 };
                 self.logits.push(std::array::from_fn(value));
             }

@@ -47,12 +47,6 @@ impl Expression {
         }
     }
 
-    /// The class of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
-    }
-
     /// The most probable class, the first of equals.
     #[must_use]
     pub fn most_probable(probabilities: &Probabilities) -> Self {

@@ -155,3 +155,85 @@ fn a_gpu_that_is_asked_for_and_not_there_is_an_error() {
     let said = fails(&["replay", "--runtime", "tract", "--device", "gpu", "--headless"], 3);
     assert_names(&said, &["no GPU", "--device cpu"]);
 }
+
+/// A take of one camera with one picture, and a rig.json of that text.
+fn take_with_rig(rig: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("cam0")).expect("made");
+    fs::copy(take().join("cam0/000060.jpg"), folder.path().join("cam0/000060.jpg")).expect("copied");
+    fs::write(folder.path().join("cam0/timestamps.csv"), "seq,captured_ns,received_ns\n60,1,2\n").expect("written");
+    fs::write(folder.path().join("rig.json"), rig).expect("written");
+    folder
+}
+
+#[test]
+fn a_rate_that_no_camera_has_is_refused() {
+    for fps in ["0", "-30", "1e-30", "1e300"] {
+        let rig = format!(r#"{{"cameras": [{{"name": "cam0", "width": 640, "height": 360, "fps": {fps}}}]}}"#);
+        assert_names(&fails(&["replay", path(take_with_rig(&rig).path())], 1), &["cam0", "fps"]);
+    }
+}
+
+#[test]
+fn a_camera_name_that_leads_elsewhere_is_refused() {
+    for name in ["../cam0", ""] {
+        let rig = format!(r#"{{"cameras": [{{"name": "{name}", "width": 640, "height": 360, "fps": 30}}]}}"#);
+        assert_names(&fails(&["replay", path(take_with_rig(&rig).path())], 2), &["cannot be a camera's name"]);
+    }
+}
+
+#[test]
+fn more_cameras_than_can_be_used_are_refused() {
+    let camera = |n: usize| format!(r#"{{"name": "c{n}", "width": 640, "height": 360, "fps": 30}}"#);
+    let cameras: Vec<String> = (0..17).map(camera).collect();
+    let folder = take_with_rig(&format!(r#"{{"cameras": [{}]}}"#, cameras.join(",")));
+    assert_names(&fails(&["replay", path(folder.path())], 2), &["17", "16"]);
+}
+
+#[test]
+fn a_take_in_which_nothing_can_be_read_is_a_failure() {
+    let folder = take_with_rig(r#"{"cameras": [{"name": "cam0", "width": 640, "height": 360, "fps": 30}]}"#);
+    fs::write(folder.path().join("cam0/000060.jpg"), b"").expect("written");
+    assert_names(&fails(&["replay", path(folder.path())], 1), &["000060.jpg", "nothing could be read"]);
+}
+
+#[test]
+fn a_manifest_that_does_not_fit_its_models_is_refused() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let manifest = fs::read_to_string(models.join("manifest.toml")).expect("read");
+    for (from, to, thing) in [
+        (r#"outputs = ["predictions"]"#, "outputs = []", "outputs"),
+        (r#"outputs = ["predictions"]"#, r#"outputs = ["predictoins"]"#, "predictoins"),
+        (r#""cls_8", "cls_16""#, r#""cls_16", "cls_8""#, "YuNet"),
+        ("std = 127.5", "std = 0.0", "std"),
+        ("size = [64, 64]", "size = [48, 64]", "size"),
+        (r#""neutral"]"#, r#""calm"]"#, "neutral"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["yunet_2023mar.onnx", "mini_xception.onnx"] {
+            fs::copy(models.join(name), folder.path().join(name)).expect("copied");
+        }
+        assert!(manifest.contains(from), "{from}");
+        fs::write(folder.path().join("manifest.toml"), manifest.replace(from, to)).expect("written");
+        let config = folder.path().join("vultus.toml");
+        fs::write(&config, format!("[models]\nfolder = '{}'\n", folder.path().display())).expect("written");
+        assert_names(&fails(&["replay", "--headless", "--config", path(&config)], 3), &[thing]);
+    }
+}
+
+#[test]
+fn a_run_time_that_is_none_is_refused() {
+    for seconds in ["-1", "0", "nan", "1e300", "soon"] {
+        assert_names(&fails(&["live", "--seconds", seconds], 2), &["--seconds"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let command = format!("{} replay --headless --results - | head -n 1", env!("CARGO_BIN_EXE_vultus"));
+    let output =
+        std::process::Command::new("bash").args(["-o", "pipefail", "-c", &command]).output().expect("bash runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("ERROR"));
+}

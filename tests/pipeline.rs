@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use vultus::capture::{CaptureError, Event, Source, Stream};
 use vultus::config::Config;
+use vultus::config::RuntimeChoice;
 use vultus::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
+use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
-use vultus::infer::{Runtime, RuntimeChoice};
 use vultus::pipeline::counters::Counters;
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
@@ -212,11 +213,37 @@ fn a_panic_in_a_thread_ends_the_run_and_names_the_thread() {
 }
 
 #[test]
+fn a_panic_behind_the_pipeline_ends_it_too() {
+    let (outcome, _) = run(vec![Actor::boxed(0, vec![Deed::Deliver; 5000])], real_time(), |scene| {
+        assert!(scene.set < 2, "the reader gave up");
+        Ok(())
+    });
+    let message = outcome.expect_err("a panic is a failure").to_string();
+    assert!(message.contains("output") && message.contains("gave up"), "{message}");
+}
+
+#[test]
+fn a_recording_at_its_own_pace_always_ends() {
+    // The end of a camera and its last frame come at once: many short runs, so that every order happens.
+    for _ in 0..30 {
+        let mut sets = 0;
+        let sources = vec![Actor::boxed(0, vec![Deed::Deliver; 2]), Actor::boxed(1, vec![Deed::Deliver; 2])];
+        let (outcome, counters) = run(sources, real_time(), |_| {
+            sets += 1;
+            Ok(())
+        });
+        outcome.expect("runs");
+        assert_eq!(sets + counters.stale_sets.get(), counters.sets.get());
+    }
+}
+
+#[test]
 fn results_that_cannot_be_written_end_the_run_with_the_reason() {
     let (outcome, _) = run(vec![Actor::boxed(0, vec![Deed::Deliver; 5000])], real_time(), |scene| {
         if scene.set < 3 { Ok(()) } else { Err(io::Error::other("the disk is full")) }
     });
-    assert!(outcome.expect_err("a failed write is a failure").to_string().contains("the disk is full"));
+    let error = anyhow::Error::from(outcome.expect_err("a failed write is a failure"));
+    assert!(format!("{error:#}").contains("the disk is full"), "{error:#}");
 }
 
 #[test]

@@ -173,9 +173,10 @@ fn guess(folder: &Folder, name: String) -> Result<RigCamera, CaptureError> {
 
 fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
     let file = Path::new(camera).join("timestamps.csv");
-    let text = folder
-        .read(&file)
-        .map_err(|_| CaptureError::NoFolder { take: folder.path().to_owned(), camera: camera.to_owned() })?;
+    let text = folder.read(&file).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => CaptureError::NoFolder { take: folder.path().to_owned(), camera: camera.to_owned() },
+        _ => CaptureError::Read { path: folder.path().join(&file), source },
+    })?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*text);
     let mut rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(|error| CaptureError::Invalid {
         path: folder.path().join(&file),

@@ -30,15 +30,17 @@ pub enum CaptureError {
     UnknownCamera { id: String, attached: String },
     #[error("camera `{id}` is named twice; name each camera once")]
     SameCamera { id: String },
+    #[error("`{name}` cannot be a camera's name: it must be a word that can be a folder's name too")]
+    BadName { name: String },
     #[error("two cameras are named `{name}`; results need a name of its own for each")]
     SameName { name: String },
-    #[error("{count} cameras; at most {max} can be used at once", max = crate::frame::MAX_CAMERAS)]
+    #[error("{count} cameras; at most {max} can be used at once: name those with `--camera`", max = crate::frame::MAX_CAMERAS)]
     TooMany { count: usize },
     #[error("camera `{camera}` cannot be opened: {reason}")]
     Open { camera: String, reason: String },
     #[error("camera `{camera}` is lost: {reason}")]
     Lost { camera: String, reason: String },
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {reason}", .path.display())]
     Invalid { path: PathBuf, reason: String },
@@ -101,10 +103,14 @@ pub trait Source: Send {
 /// Checks that there are cameras, not too many, and that no two share a name.
 ///
 /// # Errors
-/// [`CaptureError::TooMany`] and [`CaptureError::SameName`].
+/// [`CaptureError::TooMany`], [`CaptureError::BadName`] and [`CaptureError::SameName`].
 pub fn check_names<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), CaptureError> {
     if names.len() > crate::frame::MAX_CAMERAS {
         return Err(CaptureError::TooMany { count: names.len() });
+    }
+    let is_bad = |name: &&str| name.is_empty() || name.contains(['/', '\\', '\0']) || [".", ".."].contains(name);
+    if let Some(name) = names.clone().find(is_bad) {
+        return Err(CaptureError::BadName { name: name.to_owned() });
     }
     let repeated = names.clone().enumerate().find(|(n, name)| names.clone().take(*n).any(|other| other == *name));
     match repeated {

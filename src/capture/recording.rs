@@ -53,6 +53,9 @@ impl Recording {
             };
         }
         let take = Folder::Disk(path.clone());
+        if !stills && folder::is_camera(path) {
+            return folder::open_camera_folder(path).map(|source| Self::of_folders(vec![source], false));
+        }
         if !stills && folder::is_take(&take) {
             return folder::open_take(&take).map(|sources| Self::of_folders(sources, false));
         }
@@ -76,6 +79,10 @@ impl Recording {
     #[cfg(feature = "opencv")]
     fn open_videos(paths: &[PathBuf]) -> Result<Self, CaptureError> {
         let open = |(n, path): (usize, &PathBuf)| video::VideoSource::open(path, crate::frame::CameraId(n as u8));
+        if let Some(path) = paths.iter().find(|path| path.exists() && !video::is_video(path)) {
+            let reason = "this is no video; give one take, one folder of pictures, one picture, or videos".to_owned();
+            return Err(CaptureError::Invalid { path: path.clone(), reason });
+        }
         if paths.len() > crate::frame::MAX_CAMERAS {
             return Err(CaptureError::TooMany { count: paths.len() });
         }

@@ -29,6 +29,9 @@ pub struct VideoSource {
     picture: Mat,
     seq: u64,
     last_ns: Option<i64>,
+    /// What the container says; 0 if it does not.
+    frames: u64,
+    is_over: bool,
 }
 
 impl VideoSource {
@@ -41,14 +44,14 @@ impl VideoSource {
         if !path.is_file() {
             return Err(invalid("there is no such file".to_owned()));
         }
-        let open = || -> opencv::Result<(VideoCapture, [f64; 3])> {
+        let open = || -> opencv::Result<(VideoCapture, [f64; 4])> {
             let capture = VideoCapture::from_file(path, videoio::CAP_ANY)?;
             let of = |property| capture.get(property);
-            let properties =
-                [of(videoio::CAP_PROP_FPS)?, of(videoio::CAP_PROP_FRAME_WIDTH)?, of(videoio::CAP_PROP_FRAME_HEIGHT)?];
+            let (width, height) = (of(videoio::CAP_PROP_FRAME_WIDTH)?, of(videoio::CAP_PROP_FRAME_HEIGHT)?);
+            let properties = [of(videoio::CAP_PROP_FPS)?, width, height, of(videoio::CAP_PROP_FRAME_COUNT)?];
             Ok((capture, properties))
         };
-        let (capture, [fps, width, height]) = open().map_err(|error| invalid(error.to_string()))?;
+        let (capture, [fps, width, height, frames]) = open().map_err(|error| invalid(error.to_string()))?;
         if width < 1.0 || height < 1.0 {
             return Err(invalid("OpenCV cannot read this file as a video".to_owned()));
         }
@@ -62,7 +65,16 @@ impl VideoSource {
             stamp: StampKind::Device,
             frame_bytes: (width * height * 3.0) as usize,
         };
-        Ok(Self { stream, path: path.to_owned(), capture, picture: Mat::default(), seq: 0, last_ns: None })
+        Ok(Self {
+            stream,
+            path: path.to_owned(),
+            capture,
+            picture: Mat::default(),
+            seq: 0,
+            last_ns: None,
+            frames: frames.max(0.0) as u64,
+            is_over: false,
+        })
     }
 
     /// Reads the next picture; its time in nanoseconds, or `None` at the end.
@@ -84,21 +96,31 @@ impl Source for VideoSource {
     }
 
     fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
-        let read = self.read().and_then(|time| match time {
-            Some(ns) => {
-                Ok(Some((ns, self.picture.cols() as u32, self.picture.rows() as u32, self.picture.data_bytes()?)))
+        if self.is_over {
+            return Ok(Event::End);
+        }
+        let captured_ns = match self.read() {
+            Ok(Some(captured_ns)) => captured_ns,
+            Ok(None) if self.seq < self.frames => {
+                self.is_over = true;
+                let (path, seq, frames) = (self.path.display(), self.seq, self.frames);
+                return Ok(Event::Corrupt(format!("{path} cannot be read beyond frame {seq} of {frames}")));
             }
-            None => Ok(None),
-        });
-        let (captured_ns, width, height, pixels) = match read {
-            Ok(Some(read)) => read,
             Ok(None) => return Ok(Event::End),
-            Err(error) => return Ok(Event::Corrupt(format!("{} at frame {}: {error}", self.path.display(), self.seq))),
+            Err(error) => {
+                self.is_over = true;
+                return Ok(Event::Corrupt(format!("{} at frame {}: {error}", self.path.display(), self.seq)));
+            }
         };
-        let Some(bytes) = pool.copy(pixels) else { return Ok(Event::NoBuffer) };
         self.last_ns = Some(captured_ns);
         let seq = self.seq;
         self.seq += 1;
+        let (width, height) = (self.picture.cols() as u32, self.picture.rows() as u32);
+        let pixels = match self.picture.data_bytes() {
+            Ok(pixels) => pixels,
+            Err(error) => return Ok(Event::Corrupt(format!("{} at frame {seq}: {error}", self.path.display()))),
+        };
+        let Some(bytes) = pool.copy(pixels) else { return Ok(Event::NoBuffer) };
         let time = Timestamp::from_ns(captured_ns);
         Ok(Event::Frame(Frame {
             camera: self.stream.camera,

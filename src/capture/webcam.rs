@@ -101,7 +101,16 @@ impl Webcam {
     ) -> Result<Self, CaptureError> {
         let (thread, mode) = start(device, &name, asked)?;
         let stream = stream(device, mode, camera, name);
-        Ok(Self { stream, id: device.id.clone(), asked, mode, device: thread, seq: 0, ahead: None, useful_at: monotonic_now() })
+        Ok(Self {
+            stream,
+            id: device.id.clone(),
+            asked,
+            mode,
+            device: thread,
+            seq: 0,
+            ahead: None,
+            useful_at: monotonic_now(),
+        })
     }
 
     /// How long a camera may be silent before it is said to have stalled.

@@ -20,8 +20,8 @@ pub(super) struct Args {
     camera: Vec<String>,
 
     /// End after so many seconds
-    #[arg(long, value_name = "N")]
-    seconds: Option<f64>,
+    #[arg(long, value_name = "N", value_parser = seconds, allow_negative_numbers = true)]
+    seconds: Option<Duration>,
 
     #[command(flatten)]
     options: Options,
@@ -36,11 +36,21 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     let session = Session {
         sources,
         time: Time::Live,
-        ends_after: args.seconds.map(Duration::try_from_secs_f64).transpose()?,
+        ends_after: args.seconds,
         stills: false,
         show: if args.options.headless { Show::Nothing } else { Show::Status },
     };
     session.run(&args.options, &config)
+}
+
+/// A time from a millisecond to a year.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.001..=31_536_000.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be between 0.001 and 31536000".to_owned())
+    }
 }
 
 /// `NAME=ID` or `ID`. Stable ids of cameras hold no `=`.

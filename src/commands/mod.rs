@@ -152,7 +152,10 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             | CaptureError::UnknownCamera { .. }
             | CaptureError::Open { .. }
             | CaptureError::NoCameras { .. } => 3,
-            CaptureError::SameCamera { .. } | CaptureError::SameName { .. } | CaptureError::TooMany { .. } => 2,
+            CaptureError::SameCamera { .. }
+            | CaptureError::SameName { .. }
+            | CaptureError::BadName { .. }
+            | CaptureError::TooMany { .. } => 2,
             _ => 1,
         }
     } else if error.is::<ConfigError>() {
@@ -161,7 +164,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.downcast_ref::<InferError>().is_some_and(no_model)
         || error.downcast_ref::<VisionError>().is_some_and(|error| match error {
             VisionError::Infer(error) => no_model(error),
-            VisionError::Manifest(_) => true,
+            VisionError::Manifest(_) | VisionError::Unfit(_) => true,
             VisionError::Decoder(_) | VisionError::Threads(_) => false,
         })
     {

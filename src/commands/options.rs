@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use vultus::config::Config;
-use vultus::infer::{DeviceChoice, RuntimeChoice};
+use vultus::config::{DeviceChoice, RuntimeChoice};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -23,7 +23,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE|-")]
     pub results: Option<PathBuf>,
 
-    /// Show nothing; results stay the same
+    /// Draw nothing on the terminal; results stay the same
     #[arg(long)]
     pub headless: bool,
 }

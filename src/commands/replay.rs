@@ -22,7 +22,7 @@ pub(super) struct Args {
     input: Vec<PathBuf>,
 
     /// Take every picture by itself; a folder without time stamps is read so in any case
-    #[arg(long)]
+    #[arg(long, requires = "input")]
     stills: bool,
 
     /// Analyse every frame set, as fast as they can be worked on

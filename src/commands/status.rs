@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use vultus::pipeline::counters::Counters;
+use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::scene::{Expression, FusedExpression, Scene};
 
 /// Time between two drawings.
@@ -157,10 +157,11 @@ impl Status {
         }
         let seconds = self.began_at.elapsed().as_secs_f64();
         let mut text = format!(
-            "{} sets analysed of {} ({:.1} a second), {} faces\n",
+            "{} sets analysed of {} ({:.1} a second), {} stale, {} faces\n",
             self.sets,
             counters.sets.get(),
             self.sets as f64 / seconds,
+            counters.stale_sets.get(),
             self.faces,
         );
         if self.sets > 0 {
@@ -171,31 +172,46 @@ impl Status {
                 let _ = writeln!(text, "skew     {}", quantiles(&self.skew));
             }
         }
-        let received = |(name, c): (&Arc<str>, &vultus::pipeline::counters::CameraCounters)| {
-            format!("{name} {}", c.received.get())
-        };
+        let received = |(name, c): (&Arc<str>, &CameraCounters)| format!("{name} {}", c.received.get());
         let frames: Vec<String> = self.cameras.iter().zip(&counters.cameras).map(received).collect();
         let _ = writeln!(text, "frames   {}", frames.join("  "));
         let _ = writeln!(text, "dropped  {}", drops(&self.cameras, counters).unwrap_or_else(|| "nothing".to_owned()));
+        let surplus = by_camera(&self.cameras, counters, |camera| [("without a set", camera.unmatched.get())]);
+        let _ = surplus.map(|surplus| writeln!(text, "surplus  {surplus}"));
+        let trouble = by_camera(&self.cameras, counters, |camera| {
+            [
+                ("stalled", camera.stalls.get()),
+                ("lost", camera.losses.get()),
+                ("opened again, or tried to", camera.reopen_attempts.get()),
+            ]
+        });
+        let _ = trouble.map(|trouble| writeln!(text, "cameras  {trouble}"));
         let _ = log_writer().write_all(text.as_bytes());
     }
 }
 
 /// What was dropped, by reason and camera; `None` if nothing was.
 fn drops(cameras: &[Arc<str>], counters: &Counters) -> Option<String> {
-    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    by_camera(cameras, counters, CameraCounters::drops)
+}
+
+/// Numbers above zero, by what they count and camera; `None` if all are zero.
+fn by_camera<const N: usize>(
+    cameras: &[Arc<str>],
+    counters: &Counters,
+    of: impl Fn(&CameraCounters) -> [(&'static str, u64); N],
+) -> Option<String> {
+    let mut kinds: Vec<(&str, Vec<String>)> = Vec::new();
     for (name, camera) in cameras.iter().zip(&counters.cameras) {
-        let losses = [("stalled", camera.stalls.get()), ("lost", camera.losses.get())];
-        for (reason, count) in camera.drops().into_iter().chain(losses).filter(|(_, count)| *count > 0) {
+        for (kind, count) in of(camera).into_iter().filter(|(_, count)| *count > 0) {
             let entry = format!("{name} {count}");
-            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, entries)) => entries.push(entry),
-                None => reasons.push((reason, vec![entry])),
+                None => kinds.push((kind, vec![entry])),
             }
         }
     }
-    let shown: Vec<String> =
-        reasons.iter().map(|(reason, entries)| format!("{reason} ({})", entries.join(", "))).collect();
+    let shown: Vec<String> = kinds.iter().map(|(kind, entries)| format!("{kind} ({})", entries.join(", "))).collect();
     (!shown.is_empty()).then(|| shown.join("  "))
 }
 

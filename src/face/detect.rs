@@ -6,18 +6,20 @@
 use crate::config;
 use crate::image::Image;
 use crate::image::warp::{Border, Layout, Similarity, warp};
-use crate::infer::manifest::Channels;
-use crate::infer::{InferError, Session, Tensor};
+use crate::infer::manifest::{Channels, DETECTOR_OUTPUTS};
+use crate::infer::{InferError, Session, Values};
 use crate::scene::{Landmarks, Point, Rect};
 
 /// YuNet's strides, in the order of its outputs.
 const STRIDES: [usize; 3] = [8, 16, 32];
+/// Values a cell of each kind of output.
+const PER_CELL: [usize; 4] = [1, 1, 4, 10];
 /// The detector's input must be a multiple of this.
 const GRID: usize = 32;
 /// What YuNet was trained on: blue, green, red, 0 to 255.
 const LAYOUT: Layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
 /// Two boxes that overlap more than this are one face.
-const SAME_FACE_IOU: f32 = 0.3;
+pub(super) const SAME_FACE_IOU: f32 = 0.3;
 /// Candidates that overlap the best one more than this have a say in the face.
 const BLENDED_IOU: f32 = 0.5;
 
@@ -36,7 +38,7 @@ pub struct Detection {
 pub struct Detector {
     session: Box<dyn Session>,
     input: Vec<f32>,
-    outputs: Vec<Tensor>,
+    outputs: Vec<Values>,
     threshold: f32,
     candidates: Vec<Detection>,
     found: Vec<Detection>,
@@ -49,7 +51,7 @@ impl Detector {
         Self {
             session,
             input: Vec::new(),
-            outputs: vec![Tensor::default(); 4 * STRIDES.len()],
+            outputs: vec![Values::new(); DETECTOR_OUTPUTS],
             threshold,
             candidates: Vec::new(),
             found: Vec::new(),
@@ -85,17 +87,31 @@ impl Detector {
         self.input.resize(3 * width * height, 0.0);
         warp(image, picture_from_input, (width, height), Border::Black, LAYOUT, &mut self.input);
         self.session.run([1, 3, height, width], &self.input, &mut self.outputs)?;
+        self.check_outputs(width * height)?;
 
         self.decode(width, |x, y| Point { x: region.x + scale * x, y: region.y + scale * y }, scale);
         self.blend();
         Ok(&self.found)
     }
 
+    /// Another model than YuNet may have outputs of other sizes.
+    fn check_outputs(&self, pixels: usize) -> Result<(), InferError> {
+        for (n, output) in self.outputs.iter().enumerate() {
+            let (kind, stride) = (n / STRIDES.len(), STRIDES[n % STRIDES.len()]);
+            let wanted = pixels / (stride * stride) * PER_CELL[kind];
+            if output.len() != wanted {
+                let reason = format!("its output {n} has {} values; YuNet has {wanted}", output.len());
+                return Err(InferError::Run { model: "detector".to_owned(), reason });
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the candidates out of the outputs.
     fn decode(&mut self, width: usize, full_from_input: impl Fn(f32, f32) -> Point, scale: f32) {
         self.candidates.clear();
         for (level, stride) in STRIDES.into_iter().enumerate() {
-            let of_kind = |kind: usize| &self.outputs[kind * STRIDES.len() + level].data;
+            let of_kind = |kind: usize| &self.outputs[kind * STRIDES.len() + level];
             let (classes, objects, boxes, points) = (of_kind(0), of_kind(1), of_kind(2), of_kind(3));
             let columns = width / stride;
             for (cell, (class, object)) in classes.iter().zip(objects).enumerate() {

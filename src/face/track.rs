@@ -7,15 +7,13 @@
 
 use std::time::Duration;
 
-use super::detect::{Detection, Detector};
+use super::detect::{Detection, Detector, SAME_FACE_IOU};
 use crate::config;
 use crate::image::Image;
 use crate::infer::InferError;
 use crate::scene::{Point, Rect};
 use crate::time::Timestamp;
 
-/// Boxes of one face in one frame, measured at different scales, overlap more than this.
-const SAME_FACE_IOU: f32 = 0.3;
 /// A face overlaps the place where it was expected by more than this.
 const EXPECTED_IOU: f32 = 0.2;
 /// How long a lost face keeps its id.

@@ -74,7 +74,10 @@ impl Fuser {
         let weights = shares(opinions.iter().map(|opinion| opinion.weight));
         let views = own()
             .zip(weights)
-            .map(|(face, weight)| Contribution { face: face.face, weight, probabilities: softmax(&face.logits) })
+            .map(|(face, weight)| {
+                let probabilities = softmax(&face.logits.map(|logit| logit / self.fusion.temperature));
+                Contribution { face: face.face, weight, probabilities }
+            })
             .collect();
 
         let place = self.people.iter().position(|(known, _)| *known == id);

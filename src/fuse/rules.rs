@@ -1,7 +1,6 @@
 //! Late fusion: the rules that turn the class scores of several views into one distribution. Pure.
 
-use serde::Deserialize;
-
+use crate::config::Rule;
 use crate::scene::{Expression, Logits, PerClass, Probabilities};
 
 /// What one view says.
@@ -12,25 +11,6 @@ pub struct Opinion {
     /// How much it counts, 0 or more; only ratios matter, except to [`Rule::DempsterShafer`], which reads it as a
     /// reliability from 0 to 1.
     pub weight: f32,
-}
-
-/// How opinions become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// `softmax(sum of w * logits / T)`, the weights summing to 1: the geometric mean of the views' distributions.
-    #[default]
-    LogLinear,
-    /// The plain mean of the views' distributions.
-    Mean,
-    /// Their weighted mean.
-    WeightedMean,
-    /// Their product, divided by a uniform prior: right for independent views, overconfident for like ones.
-    ProductOfExperts,
-    /// The view whose best class is the most probable.
-    MaxConfidence,
-    /// Dempster's rule on singletons, each view discounted by its weight (Shafer 1976), read out pignistically.
-    DempsterShafer,
 }
 
 /// Each opinion's share: its weight over the sum, or equal shares if nothing has weight.

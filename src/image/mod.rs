@@ -25,13 +25,7 @@ impl Image {
         self.rgb.resize(width * height * 3, 0);
     }
 
-    /// Full-frame coordinates of a point of this picture (pixel centres at integers in both).
-    #[must_use]
-    pub fn full_from_here(&self, x: f32, y: f32) -> (f32, f32) {
-        ((x + 0.5) / self.scale - 0.5, (y + 0.5) / self.scale - 0.5)
-    }
-
-    /// Coordinates in this picture of a point of the full frame.
+    /// Coordinates in this picture of a point of the full frame (pixel centres at integers in both).
     #[must_use]
     pub fn here_from_full(&self, x: f32, y: f32) -> (f32, f32) {
         ((x + 0.5) * self.scale - 0.5, (y + 0.5) * self.scale - 0.5)

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum ManifestError {
-    #[error("cannot read {}: {source}. Name a folder that has a manifest.toml and its model files", .path.display())]
+    #[error("cannot read {}. Name a folder that has a manifest.toml and its model files", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {reason}", .path.display())]
     Parse { path: PathBuf, reason: String },
@@ -24,6 +24,9 @@ pub enum ManifestError {
     #[error("model `{model}`: {reason}")]
     Invalid { model: String, reason: String },
 }
+
+/// YuNet's: four kinds at three strides.
+pub const DETECTOR_OUTPUTS: usize = 12;
 
 /// What a model does in the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -60,8 +63,6 @@ pub enum Values {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Its name in the file.
-    pub name: String,
     /// Order of the channels.
     pub channels: Channels,
     /// Width and height in pixels; free if absent.
@@ -109,6 +110,23 @@ pub struct Model {
 }
 
 impl Model {
+    /// What in the manifest makes no sense.
+    fn fault(&self) -> Option<String> {
+        let Input { channels, mean, std, .. } = self.input;
+        let is_detector = self.role == Role::Detector;
+        if !(std.is_finite() && std > 0.0 && mean.is_finite()) {
+            Some("`input.std` must be above 0, and `input.mean` a number".to_owned())
+        } else if is_detector && channels != Channels::Bgr {
+            Some("a detector's `input.channels` must be `bgr`".to_owned())
+        } else if is_detector && self.outputs.len() != DETECTOR_OUTPUTS {
+            Some(format!("a detector has {DETECTOR_OUTPUTS} outputs, YuNet's, in the order of the built-in manifest"))
+        } else if self.outputs.is_empty() {
+            Some("`outputs` must name the class scores".to_owned())
+        } else {
+            None
+        }
+    }
+
     /// The ONNX file's content.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -159,6 +177,9 @@ impl Models {
                 .find(|model| model.role == role)
                 .cloned()
                 .ok_or_else(|| ManifestError::NoModel { path: path.clone(), role })?;
+            if let Some(reason) = model.fault() {
+                return Err(ManifestError::Invalid { model: model.name, reason });
+            }
             model.bytes = read_checked(&model, folder)?;
             Ok(model)
         };

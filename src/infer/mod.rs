@@ -10,34 +10,8 @@ mod tract;
 
 use std::path::PathBuf;
 
+use crate::config::{DeviceChoice, RuntimeChoice};
 use manifest::Model;
-use serde::Deserialize;
-
-/// Which runtime to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum RuntimeChoice {
-    /// ONNX Runtime where its library is found, else tract.
-    #[default]
-    Auto,
-    /// ONNX Runtime, or fail.
-    Ort,
-    /// The built-in pure Rust runtime; CPU only.
-    Tract,
-}
-
-/// Where the encoder may run. The detector always runs on the CPU.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceChoice {
-    /// A hardware GPU where the runtime has a provider for it, else the CPU.
-    #[default]
-    Auto,
-    /// A GPU (also an emulated one), or fail.
-    Gpu,
-    /// The CPU.
-    Cpu,
-}
 
 /// Why a model cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -66,23 +40,8 @@ fn list(paths: &[PathBuf]) -> String {
     shown.join(", ")
 }
 
-/// A tensor of `f32`, row-major; its memory is used again from run to run.
-#[derive(Clone, Debug, Default)]
-pub struct Tensor {
-    /// Extent of each axis.
-    pub shape: Vec<usize>,
-    /// The values.
-    pub data: Vec<f32>,
-}
-
-impl Tensor {
-    fn assign(&mut self, shape: impl IntoIterator<Item = usize>, data: &[f32]) {
-        self.shape.clear();
-        self.shape.extend(shape);
-        self.data.clear();
-        self.data.extend_from_slice(data);
-    }
-}
+/// The values of an output tensor, row-major; its memory is used again from run to run.
+pub type Values = Vec<f32>;
 
 /// A loaded model.
 pub trait Session: Send {
@@ -91,7 +50,7 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// [`InferError::Run`].
-    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> Result<(), InferError>;
+    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> Result<(), InferError>;
 
     /// Where it runs: `cpu`, `cuda`, `webgpu`…
     fn device(&self) -> &'static str;

@@ -10,7 +10,8 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
 use super::manifest::Model;
-use super::{DeviceChoice, InferError, Placement, Session, Tensor};
+use super::{InferError, Placement, Session, Values};
+use crate::config::DeviceChoice;
 
 /// A GPU provider: its name in records, whether the library has it, and how to ask for it.
 struct Provider {
@@ -46,7 +47,11 @@ pub struct Library {
 
 impl Library {
     pub(super) fn load() -> Result<Self, InferError> {
-        let looked_at = candidates();
+        let looked_at = match told() {
+            Some(path) if path.is_file() => vec![path],
+            Some(path) => return Err(InferError::BadLibrary { path, reason: "there is no such file".to_owned() }),
+            None => candidates(),
+        };
         let Some(path) = looked_at.iter().find(|path| path.is_file()).cloned() else {
             return Err(InferError::NoLibrary { looked_at });
         };
@@ -129,15 +134,21 @@ fn gist(reason: &str) -> &str {
     reason.rsplit("was false. ").next().unwrap_or(reason).trim()
 }
 
-/// Where the library may be, best first: as told, beside the program, and where the set-up puts it.
+/// The library that the environment names.
+fn told() -> Option<PathBuf> {
+    ["VULTUS_ONNXRUNTIME", "ORT_DYLIB_PATH"].into_iter().find_map(std::env::var_os).map(PathBuf::from)
+}
+
+/// Where the library may be, best first: beside the program, where the set-up puts it, and in the system.
 fn candidates() -> Vec<PathBuf> {
     let file = format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let told = ["VULTUS_ONNXRUNTIME", "ORT_DYLIB_PATH"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let executable = std::env::current_exe().unwrap_or_default();
     let beside = executable.parent().map(|folder| folder.join(&file));
     let fetched = executable.ancestors().skip(2).take(2).map(|folder| folder.join("onnxruntime").join(&file));
-    let installed = ["/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"].map(|folder| Path::new(folder).join(&file));
-    told.chain(beside).chain(fetched).chain(installed).collect()
+    let of_debian = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let installed =
+        [&of_debian, "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"].map(|folder| Path::new(folder).join(&file));
+    beside.into_iter().chain(fetched).chain(installed).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -160,19 +171,21 @@ struct OrtSession {
 }
 
 impl OrtSession {
-    fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> ort::Result<()> {
+    fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> ort::Result<()> {
         let input = TensorRef::from_array_view((shape, input))?;
         let results = self.session.run(ort::inputs![input])?;
         for (name, output) in self.outputs.iter().zip(outputs) {
-            let (shape, data) = results[name.as_str()].try_extract_tensor::<f32>()?;
-            output.assign(shape.iter().map(|&extent| extent as usize), data);
+            let missing = || ort::Error::new(format!("the model has no output `{name}`"));
+            let (_, data) = results.get(name.as_str()).ok_or_else(missing)?.try_extract_tensor::<f32>()?;
+            output.clear();
+            output.extend_from_slice(data);
         }
         Ok(())
     }
 }
 
 impl Session for OrtSession {
-    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> Result<(), InferError> {
+    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> Result<(), InferError> {
         self.try_run(shape, input, outputs)
             .map_err(|error| InferError::Run { model: self.name.clone(), reason: error.to_string() })
     }

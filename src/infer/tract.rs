@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use super::manifest::Model;
-use super::{InferError, Session, Tensor};
+use super::{InferError, Session, Values};
 
 /// tract plans a model for one input shape; the plans in use are kept.
 pub(super) struct TractSession {
@@ -38,21 +38,22 @@ impl TractSession {
         Ok(plan)
     }
 
-    fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> TractResult<()> {
+    fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> TractResult<()> {
         let plan = self.plan(shape)?;
-        let input = tract_onnx::prelude::Tensor::from_shape(&shape, input)?;
+        let input = Tensor::from_shape(&shape, input)?;
         let results = plan.run(tvec!(input.into()))?;
         for (result, output) in results.iter().zip(outputs) {
             let view = result.to_plain_array_view::<f32>()?;
             let data = view.as_slice().ok_or_else(|| TractError::msg("an output is not contiguous"))?;
-            output.assign(view.shape().iter().copied(), data);
+            output.clear();
+            output.extend_from_slice(data);
         }
         Ok(())
     }
 }
 
 impl Session for TractSession {
-    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Tensor]) -> Result<(), InferError> {
+    fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> Result<(), InferError> {
         self.try_run(shape, input, outputs)
             .map_err(|error| InferError::Run { model: self.name.clone(), reason: format!("{error:#}") })
     }

@@ -92,7 +92,9 @@ impl Feed<'_> {
         match self.matcher.push(frame) {
             Verdict::Accepted | Verdict::Unmatched => {}
             Verdict::Late => self.shared.plan.counters.of(camera).late.add(1),
-            Verdict::ClockReset => tracing::warn!("camera {}: its clock went back; matching starts anew", camera.0),
+            Verdict::ClockReset => {
+                tracing::warn!("camera `{}`: its clock went back", self.shared.names[camera.index()]);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ pub mod vision;
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -93,6 +94,7 @@ struct Work {
 /// What the threads share.
 struct Shared<'a> {
     plan: &'a Plan<'a>,
+    names: PerCamera<Arc<str>>,
     /// Stamps for latency.
     clock: Clock,
     work: Latest<Work>,
@@ -106,7 +108,7 @@ struct Shared<'a> {
 }
 
 /// Runs the pipeline until the sources end or the end is asked for; every result passes through `publish`, on a
-/// thread of its own and in order.
+/// thread of its own and in order. There may be at most [`crate::frame::MAX_CAMERAS`] sources.
 ///
 /// # Errors
 /// Every [`PipelineError`]. All threads have ended when this returns (a device that hangs keeps its own one).
@@ -122,6 +124,7 @@ pub fn run(
     }
     let shared = Shared {
         plan,
+        names: sources.iter().map(|source| source.stream().name.clone()).collect(),
         clock: match &plan.pacing {
             Pacing::RealTime(clock) => clock.clone(),
             Pacing::AsFastAsPossible => Clock::live(),
@@ -240,7 +243,7 @@ fn see(mut vision: Vision, shared: &Shared<'_>, parker: &Parker) -> Outcome {
             shared.plan.counters.of(frame.camera).corrupt.add(1);
             if complaints.may_speak() {
                 let what = frame.file.as_deref().map_or_else(|| format!("frame {}", frame.seq), str::to_owned);
-                tracing::warn!("camera {}, {what}: {error}", frame.camera.0);
+                tracing::warn!("camera `{}`, {what}: {error}", shared.names[frame.camera.index()]);
             }
         }
         scene.latency = shared.clock.since(work.emitted_at);

@@ -27,6 +27,8 @@ pub enum VisionError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Infer(#[from] InferError),
+    #[error("a model cannot be used: {0}. Is the manifest right?")]
+    Unfit(#[source] InferError),
     #[error("libjpeg-turbo cannot be set up")]
     Decoder(#[from] DecodeError),
     #[error("the worker threads cannot be started")]
@@ -126,11 +128,11 @@ impl Vision {
             .build()?;
         let placement = Placement { device: config.inference.device, threads };
         let mut encoder = Encoder::new(runtime.session(&models.encoder, placement)?, &models.encoder)?;
-        encoder.warm_up(cameras)?;
+        encoder.warm_up(cameras).map_err(VisionError::Unfit)?;
         let view = |n: usize| -> Result<View, VisionError> {
             let session = runtime.session(&models.detector, Placement::ONE_THREAD)?;
             let mut detector = Detector::new(session, config.detection.threshold);
-            detector.warm_up(config.detection)?;
+            detector.warm_up(config.detection).map_err(VisionError::Unfit)?;
             Ok(View {
                 decoder: Decoder::new(config.detection.decode_width)?,
                 tracker: Tracker::new(detector, config.detection, n as u32),
@@ -200,8 +202,9 @@ impl Vision {
         scene.skew = set.skew;
         scene.waited = set.waited;
         scene.frames.clear();
-        let analysed =
-            |(view, frame): (&View, &Option<Frame>)| frame.as_ref().filter(|_| view.seen.unreadable.is_none()).map(|f| f.seq);
+        let analysed = |(view, frame): (&View, &Option<Frame>)| {
+            frame.as_ref().filter(|_| view.seen.unreadable.is_none()).map(|f| f.seq)
+        };
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
         Ok(())

@@ -10,13 +10,16 @@ use serde::Deserialize;
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum RigError {
-    #[error("cannot read the rig {}: {source}", .path.display())]
+    #[error("cannot read the rig {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {reason}", .path.display())]
     Parse { path: PathBuf, reason: String },
     #[error("{} has no camera `{camera}`; it has {known}. Give the view the name that it has in the rig (`--camera NAME=ID`)", .path.display())]
     NoCamera { path: PathBuf, camera: String, known: String },
 }
+
+/// A larger offset is no camera's.
+const LARGEST_OFFSET_MS: f64 = 10_000.0;
 
 /// One calibrated camera. The camera's frame is OpenCV's: x right, y down, z forward, pixel centres at integers.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,6 +64,12 @@ impl Rig {
             .filter(|(table, _)| table != "metadata")
             .map(|(table, value)| value.try_into().map_err(|error| parse_error(format!("[{table}]: {error}"))))
             .collect::<Result<Vec<CalibratedCamera>, _>>()?;
+        if let Some(camera) = cameras.iter().find(|camera| !(camera.time_offset_ms.abs() <= LARGEST_OFFSET_MS)) {
+            let (name, offset) = (&camera.name, camera.time_offset_ms);
+            return Err(parse_error(format!(
+                "camera `{name}` has `time_offset_ms` {offset}; at most {LARGEST_OFFSET_MS}"
+            )));
+        }
         if cameras.is_empty() {
             return Err(parse_error("no camera in it; one table a camera is expected".to_owned()));
         }

@@ -49,6 +49,7 @@ fn from_backports() -> Result<()> {
     let Some((site, release, key)) = main_archive() else { return Ok(()) };
     let option = if key.is_empty() { String::new() } else { format!("[signed-by={key}] ") };
     let source = format!("deb {option}{site} {release}-backports main\n");
+    eprintln!("adding Debian's backports to this system's package sources: {BACKPORTS}");
     process::run(packages::as_root().args(["sh", "-c", &format!("printf '%s' '{source}' > {BACKPORTS}")]))?;
     // A third party's broken archive fails the update; what we need may come all the same.
     let _ = process::run(packages::apt_get().arg("update"));

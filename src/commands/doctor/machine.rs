@@ -1,8 +1,9 @@
 //! What runs the models, and the machine under it.
 
 use vultus::config::Config;
+use vultus::config::RuntimeChoice;
 use vultus::infer::manifest::Models;
-use vultus::infer::{Placement, Runtime, RuntimeChoice};
+use vultus::infer::{Placement, Runtime};
 use vultus::time::monotonic_now;
 
 use super::Check;
