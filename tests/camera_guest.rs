@@ -195,6 +195,32 @@ fn a_camera_that_is_unplugged_and_plugged_in_again_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_camera_that_stalls_is_given_up_and_brought_back_and_the_other_goes_on() {
+    let Some(mut guest) = Guest::new() else { return };
+    let results = tempfile::NamedTempFile::new().expect("a temporary file");
+    let output = guest
+        .feed(&["cam0", "cam1"])
+        .args(&["--stall", "1@14:8", "--seconds", "90", "--out"])
+        .arg(pair(Path::new("/root/r.jsonl"), results.path()))
+        .vultus(&live(&["--results", "/root/r.jsonl", "--seconds", "32"]));
+    assert_eq!(output.status.code(), Some(0));
+    let log = text(&output.stderr);
+    for said in ["`cam1` delivers nothing", "`cam1` is lost: nothing useful came from it", "`cam1` is back"] {
+        assert!(log.contains(said), "`{said}` is not in: {log}");
+    }
+    let (stalled, goes_on) = (moment(&log, "camera 1 stalls"), moment(&log, "camera 1 goes on"));
+    let sets = sets(&std::fs::read_to_string(results.path()).expect("results"));
+    let at = |set: &&Value| set["at_ns"].as_i64().expect("`at_ns` is a number");
+    let second = 1_000_000_000;
+    let during: Vec<_> = sets.iter().filter(|set| (stalled + second..goes_on).contains(&at(set))).collect();
+    assert!(during.len() >= 2 && during.iter().all(|set| cameras_of(set) == ["cam0"]), "{} sets", during.len());
+    // Looked for again at most 5 s after it has answered.
+    let after: Vec<_> = sets.iter().filter(|set| at(set) > goes_on + 6 * second).collect();
+    let both = after.iter().filter(|set| cameras_of(set).len() == 2).count();
+    assert!(both >= 2 && both * 10 >= after.len() * 8, "{both} of {} sets have both views", after.len());
+}
+
+#[test]
 fn a_camera_that_delivers_raw_pictures_is_read() {
     let Some(mut guest) = Guest::new() else { return };
     let output = guest.args(&["--vivid", "1", "--seconds", "60"]).vultus(&live(&["--results", "-", "--seconds", "5"]));

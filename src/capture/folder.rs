@@ -201,7 +201,11 @@ fn open_camera(folder: &Folder, n: usize, camera: RigCamera) -> Result<FolderSou
     Ok(FolderSource {
         stream: Stream {
             camera: CameraId(n as u8),
-            description: format!("{}{size}, {:.4} fps", folder.path().join(&camera.name).display(), camera.fps),
+            description: format!(
+                "{}{size}, {} fps",
+                folder.path().join(&camera.name).display(),
+                (camera.fps * 100.0).round() / 100.0
+            ),
             name: camera.name.into(),
             period: Duration::from_secs_f64(1.0 / camera.fps),
             stamp: StampKind::Device,
