@@ -53,8 +53,8 @@ impl PixelFormat {
         let pixels = width as usize * height as usize;
         match self {
             Self::Mjpeg => None,
-            Self::Yuyv => (width % 2 == 0).then_some(pixels * 2),
-            Self::Nv12 => (width % 2 == 0 && height % 2 == 0).then_some(pixels * 3 / 2),
+            Self::Yuyv => width.is_multiple_of(2).then_some(pixels * 2),
+            Self::Nv12 => (width.is_multiple_of(2) && height.is_multiple_of(2)).then_some(pixels * 3 / 2),
             Self::Rgb | Self::Bgr => Some(pixels * 3),
             Self::Gray => Some(pixels),
         }

@@ -2,16 +2,19 @@
 """The usual loop that one would write in Python with the same two models: the yardstick for CPU time a set.
 
     pip install numpy opencv-python-headless onnxruntime
-    python3 benches/peers/python_loop.py TAKE [RESULTS.jsonl]
+    python3 benches/peers/python_loop.py TAKE [--threads N] [--results FILE]
+
+Without --threads ONNX Runtime has as many as it likes, as in most such loops.
 
 Every set takes the frame of each camera nearest to the first camera's. Each frame is decoded, YuNet runs on it whole
 at 320 pixels' width, the best face is cut out, and mini-Xception reads it; the views' logarithms are averaged.
 """
+import argparse
 import csv
 import json
 import math
+import pathlib
 import resource
-import sys
 import time
 
 import cv2
@@ -21,10 +24,10 @@ import onnxruntime
 CLASSES = ["angry", "disgusted", "afraid", "happy", "sad", "surprised", "neutral"]
 
 
-def session(name):
+def session(name, threads):
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    path = f"{__file__.rsplit('/', 3)[0]}/models/{name}.onnx"
+    options.intra_op_num_threads = threads
+    path = str(pathlib.Path(__file__).resolve().parents[2] / "models" / f"{name}.onnx")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
@@ -60,11 +63,16 @@ def read(xception, picture, box):
 
 
 def main():
-    take = sys.argv[1]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("take")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--results")
+    arguments = parser.parse_args()
+    take = arguments.take
     cameras = [camera["name"] for camera in json.load(open(f"{take}/rig.json"))["cameras"]]
     rows = {c: [{k: int(v) for k, v in r.items()} for r in csv.DictReader(open(f"{take}/{c}/timestamps.csv"))] for c in cameras}
-    yunet, xception = session("yunet_2023mar"), session("mini_xception")
-    results = open(sys.argv[2], "w") if len(sys.argv) > 2 else None
+    yunet, xception = session("yunet_2023mar", arguments.threads), session("mini_xception", arguments.threads)
+    results = open(arguments.results, "w") if arguments.results else None
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     for n, reference in enumerate(rows[cameras[0]]):
         views, frames, logs = [], {}, []

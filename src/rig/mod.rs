@@ -64,7 +64,8 @@ impl Rig {
             .filter(|(table, _)| table != "metadata")
             .map(|(table, value)| value.try_into().map_err(|error| parse_error(format!("[{table}]: {error}"))))
             .collect::<Result<Vec<CalibratedCamera>, _>>()?;
-        if let Some(camera) = cameras.iter().find(|camera| !(camera.time_offset_ms.abs() <= LARGEST_OFFSET_MS)) {
+        let possible = -LARGEST_OFFSET_MS..=LARGEST_OFFSET_MS;
+        if let Some(camera) = cameras.iter().find(|camera| !possible.contains(&camera.time_offset_ms)) {
             let (name, offset) = (&camera.name, camera.time_offset_ms);
             return Err(parse_error(format!(
                 "camera `{name}` has `time_offset_ms` {offset}; at most {LARGEST_OFFSET_MS}"
