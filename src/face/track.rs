@@ -2,7 +2,7 @@
 //!
 //! A search of the whole picture finds faces; each known face is then measured anew in every frame by running the
 //! same detector on the region around where it is expected. That costs a sixth of a whole search (96 x 96 input pixels
-//! against 320 x 192), and its landmarks are better, because every face is seen at the size that YuNet reads best
+//! against 320 x 192), and its landmarks are as good, because every face is seen at the size that YuNet reads best
 //! (`docs/design/vision.md` has the figures).
 
 use std::time::Duration;
