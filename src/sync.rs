@@ -184,7 +184,7 @@ impl Matcher {
         let frame = lane.pending.front()?;
         let instant = lane.time(frame);
         let complete = self.unsettled(reference, instant, now).next().is_none();
-        (complete || now >= self.deadline(lane, frame)).then(|| self.emit(reference, now))
+        if complete || now >= self.deadline(lane, frame) { self.emit(reference, now) } else { None }
     }
 
     /// The next set, complete or not: for the end of a recording.
@@ -192,7 +192,7 @@ impl Matcher {
         let reference = self.reference(now).filter(|camera| !self.lanes[camera.index()].pending.is_empty());
         let waiting = || (0..self.lanes.len()).filter(|&n| !self.lanes[n].pending.is_empty());
         let reference = reference.or_else(|| waiting().max_by_key(|&n| self.lanes[n].period_ns).map(camera_id))?;
-        Some(self.emit(reference, now))
+        self.emit(reference, now)
     }
 
     /// When [`Matcher::poll`] may give a set although no further frame came; `None`: not before one comes.
@@ -238,12 +238,11 @@ impl Matcher {
         Timestamp::from_ns(frame.received_at.ns() + reference.period_ns / 2 + self.allowance_ns + longer)
     }
 
-    fn emit(&mut self, reference: CameraId, now: Timestamp) -> FrameSet {
+    /// The set of the reference's oldest frame, if it has one.
+    fn emit(&mut self, reference: CameraId, now: Timestamp) -> Option<FrameSet> {
         let lane = &self.lanes[reference.index()];
-        let (at, received, reach_ns) = match lane.pending.front() {
-            Some(frame) => (lane.time(frame), frame.received_at, lane.period_ns / 2),
-            None => (now, now, 0),
-        };
+        let frame = lane.pending.front()?;
+        let (at, received, reach_ns) = (lane.time(frame), frame.received_at, lane.period_ns / 2);
         let horizon = Timestamp::from_ns(at.ns() + reach_ns);
         let (mut earliest, mut latest) = (at, at);
         let mut views = PerCamera::new();
@@ -261,7 +260,7 @@ impl Matcher {
         self.horizon = Some(horizon);
         let number = self.sets;
         self.sets += 1;
-        FrameSet { number, at, reference, views, skew: latest.since(earliest), waited: now.since(received) }
+        Some(FrameSet { number, at, reference, views, skew: latest.since(earliest), waited: now.since(received) })
     }
 
     fn restart(&mut self) {

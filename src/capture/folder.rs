@@ -89,6 +89,23 @@ struct RigCamera {
     fps: f64,
 }
 
+/// What is known of a camera before its times are read.
+struct KnownCamera {
+    name: String,
+    /// Width and height.
+    size: Option<(u32, u32)>,
+    fps: Option<f64>,
+}
+
+impl KnownCamera {
+    fn named(name: String) -> Self {
+        Self { name, size: None, fps: None }
+    }
+}
+
+/// The name of the file of times.
+const TIMES: &str = "timestamps.csv";
+
 /// One row of `timestamps.csv`.
 #[derive(Clone, Copy, Deserialize)]
 struct Row {
@@ -100,14 +117,14 @@ struct Row {
 /// Whether `folder` is a take: it has a `rig.json`, or folders with times.
 #[must_use]
 pub fn is_take(folder: &Folder) -> bool {
-    let timed = |name: &String| folder.has(&Path::new(name).join("timestamps.csv"));
+    let timed = |name: &String| folder.has(&Path::new(name).join(TIMES));
     folder.has(Path::new("rig.json")) || folder.subfolders().is_ok_and(|names| names.iter().any(timed))
 }
 
 /// Whether `path` is one camera's folder of a take: it has times.
 #[must_use]
 pub fn is_camera(path: &Path) -> bool {
-    path.join("timestamps.csv").is_file()
+    path.join(TIMES).is_file()
 }
 
 /// Opens one camera's folder of a take by itself.
@@ -119,11 +136,8 @@ pub fn open_camera_folder(path: &Path) -> Result<FolderSource, CaptureError> {
     let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let take = Folder::Disk(whole.parent().unwrap_or(Path::new("/")).to_owned());
     let in_rig = take.has(Path::new("rig.json")).then(|| read_rig(&take)).transpose()?.unwrap_or_default();
-    let camera = match in_rig.into_iter().find(|camera| camera.name == name) {
-        Some(camera) => camera,
-        None => guess(&take, name)?,
-    };
-    open_camera(&take, 0, camera)
+    let camera = in_rig.into_iter().find(|camera| camera.name == name);
+    open_camera(&take, 0, camera.unwrap_or_else(|| KnownCamera::named(name)))
 }
 
 /// Opens the cameras of a take: those of its `rig.json`, else every subfolder that has times.
@@ -139,7 +153,7 @@ pub fn open_take(folder: &Folder) -> Result<Vec<FolderSource>, CaptureError> {
     cameras.into_iter().enumerate().map(|(n, camera)| open_camera(folder, n, camera)).collect()
 }
 
-fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
+fn read_rig(folder: &Folder) -> Result<Vec<KnownCamera>, CaptureError> {
     let path = folder.path().join("rig.json");
     let text =
         folder.read(Path::new("rig.json")).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
@@ -150,29 +164,36 @@ fn read_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
             let reason = format!("camera `{name}` has `fps` {fps}; between 0.01 and 1000 it must be");
             Err(CaptureError::Invalid { path, reason })
         }
-        None => Ok(rig.cameras),
+        None => Ok(rig
+            .cameras
+            .into_iter()
+            .map(|RigCamera { name, width, height, fps }| KnownCamera {
+                name,
+                size: Some((width, height)),
+                fps: Some(fps),
+            })
+            .collect()),
     }
 }
 
-/// Cameras of a take without `rig.json`; the rate is that of the median interval.
-fn guess_rig(folder: &Folder) -> Result<Vec<RigCamera>, CaptureError> {
+/// Cameras of a take without `rig.json`.
+fn guess_rig(folder: &Folder) -> Result<Vec<KnownCamera>, CaptureError> {
     let names = folder.subfolders().map_err(|source| CaptureError::Read { path: folder.path().to_owned(), source })?;
-    let timed = names.into_iter().filter(|name| folder.has(&Path::new(name).join("timestamps.csv")));
-    timed.map(|name| guess(folder, name)).collect()
+    let timed = names.into_iter().filter(|name| folder.has(&Path::new(name).join(TIMES)));
+    Ok(timed.map(KnownCamera::named).collect())
 }
 
-fn guess(folder: &Folder, name: String) -> Result<RigCamera, CaptureError> {
-    let rows = read_rows(folder, &name)?;
+/// Frames a second, by the median interval.
+fn rate(rows: &[Row]) -> f64 {
     let intervals = rows.windows(2).map(|w| w[1].captured_ns.saturating_sub(w[0].captured_ns));
     let mut intervals: Vec<i64> = intervals.filter(|interval| *interval > 0).collect();
     intervals.sort_unstable();
     let median_ns = intervals.get(intervals.len() / 2);
-    let fps = median_ns.map_or(USUAL_RATE, |ns| (1e9 / *ns as f64).clamp(*RATES.start(), *RATES.end()));
-    Ok(RigCamera { name, width: 0, height: 0, fps })
+    median_ns.map_or(USUAL_RATE, |ns| (1e9 / *ns as f64).clamp(*RATES.start(), *RATES.end()))
 }
 
 fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
-    let file = Path::new(camera).join("timestamps.csv");
+    let file = Path::new(camera).join(TIMES);
     let text = folder.read(&file).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => CaptureError::NoFolder { take: folder.path().to_owned(), camera: camera.to_owned() },
         _ => CaptureError::Read { path: folder.path().join(&file), source },
@@ -186,9 +207,15 @@ fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
     Ok(rows)
 }
 
-fn open_camera(folder: &Folder, n: usize, camera: RigCamera) -> Result<FolderSource, CaptureError> {
+fn open_camera(folder: &Folder, n: usize, camera: KnownCamera) -> Result<FolderSource, CaptureError> {
     let rows = read_rows(folder, &camera.name)?;
-    let size = if camera.width > 0 { format!(", {}x{}", camera.width, camera.height) } else { String::new() };
+    let fps = camera.fps.unwrap_or_else(|| rate(&rows));
+    let size = camera
+        .size
+        .filter(|(width, _)| *width > 0)
+        .map(|(width, height)| format!(", {width}x{height}"))
+        .unwrap_or_default();
+    let (width, height) = camera.size.unwrap_or_default();
     let pictures = rows
         .into_iter()
         .map(|row| Picture {
@@ -204,12 +231,12 @@ fn open_camera(folder: &Folder, n: usize, camera: RigCamera) -> Result<FolderSou
             description: format!(
                 "{}{size}, {} fps",
                 folder.path().join(&camera.name).display(),
-                (camera.fps * 100.0).round() / 100.0
+                (fps * 100.0).round() / 100.0
             ),
             name: camera.name.into(),
-            period: Duration::from_secs_f64(1.0 / camera.fps),
+            period: Duration::from_secs_f64(1.0 / fps),
             stamp: StampKind::Device,
-            frame_bytes: (camera.width as usize).saturating_mul(camera.height as usize / 4).min(LARGEST_BUFFER),
+            frame_bytes: (width as usize).saturating_mul(height as usize / 4).min(LARGEST_BUFFER),
         },
         folder: folder.clone(),
         pictures,
@@ -275,8 +302,7 @@ fn walk(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 /// Whether the file's ending is that of a picture.
 #[must_use]
 pub fn is_picture(file: &Path) -> bool {
-    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    PICTURES.contains(&ending.as_str())
+    super::has_ending(file, &PICTURES)
 }
 
 struct Picture {
@@ -298,14 +324,8 @@ pub struct FolderSource {
 impl FolderSource {
     /// How many pictures there are in all.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn picture_count(&self) -> usize {
         self.pictures.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.pictures.is_empty()
     }
 
     /// When the first picture was received.

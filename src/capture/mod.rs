@@ -12,7 +12,7 @@ pub mod video;
 #[cfg(feature = "webcam")]
 pub mod webcam;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +98,12 @@ pub trait Source: Send {
     /// # Errors
     /// [`CaptureError::Open`] while it is not there; a recording never comes back.
     fn reopen(&mut self) -> Result<(), CaptureError>;
+}
+
+/// Whether the file's ending is one of `endings`, which are lower-case.
+fn has_ending(file: &Path, endings: &[&str]) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    endings.contains(&ending.as_str())
 }
 
 /// Checks that there are cameras, not too many, and that no two share a name.

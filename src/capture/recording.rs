@@ -69,7 +69,7 @@ impl Recording {
 
     fn of_folders(sources: Vec<FolderSource>, stills: bool) -> Self {
         Self {
-            frames: Some(sources.iter().map(|source| source.len() as u64).sum()),
+            frames: Some(sources.iter().map(|source| source.picture_count() as u64).sum()),
             starts_at: sources.iter().filter_map(FolderSource::starts_at).min().unwrap_or_default(),
             sources: sources.into_iter().map(|source| Box::new(source) as _).collect(),
             stills,

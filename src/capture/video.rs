@@ -17,8 +17,7 @@ const VIDEOS: [&str; 7] = ["mkv", "mp4", "avi", "mov", "webm", "m4v", "mpg"];
 /// Whether the file's ending is that of a video.
 #[must_use]
 pub fn is_video(file: &Path) -> bool {
-    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    VIDEOS.contains(&ending.as_str())
+    super::has_ending(file, &VIDEOS)
 }
 
 /// The frames of one video file. Its times count from its beginning.

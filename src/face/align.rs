@@ -37,12 +37,14 @@ pub fn frame_from_cut(face: &FaceView, size: usize) -> Similarity {
     Similarity { a, b, tx: center.x - a * half + b * half, ty: center.y - b * half - a * half }
 }
 
-/// Cuts the face out of `image` into `out`, `layout.planes() * size * size` values.
-pub fn cut(image: &Image, face: &FaceView, size: usize, layout: Layout, out: &mut [f32]) {
+/// Cuts the face out of `image` into `out`, `layout.planes() * size * size` values, and says where it was:
+/// [`frame_from_cut`].
+pub fn cut(image: &Image, face: &FaceView, size: usize, layout: Layout, out: &mut [f32]) -> Similarity {
     let frame = frame_from_cut(face, size);
     let (tx, ty) = image.here_from_full(frame.tx, frame.ty);
     let picture = Similarity { a: frame.a * image.scale, b: frame.b * image.scale, tx, ty };
     warp(image, picture, (size, size), Border::Nearest, layout, out);
+    frame
 }
 
 #[cfg(test)]

@@ -65,23 +65,16 @@ impl<'a> Camera<'a> {
     /// Takes frames until the recording or the run is over.
     pub(super) fn run(mut self) {
         while !self.shared.plan.stop.is_requested() {
-            match self.source.next(&self.pool) {
+            let next = self.source.next(&self.pool).inspect(|event| self.counters().count(event));
+            match next {
                 Ok(Event::Frame(frame)) => self.pass_on(frame),
                 Ok(Event::Corrupt(reason)) => {
-                    self.counters().received.add(1);
-                    self.counters().corrupt.add(1);
                     if self.complaints.may_speak() {
                         tracing::warn!("camera `{}`: {reason}", self.source.stream().name);
                     }
                 }
-                Ok(Event::NoBuffer) => {
-                    self.counters().received.add(1);
-                    self.counters().ring_full.add(1);
-                }
-                Ok(Event::Stalled) => {
-                    self.counters().stalls.add(1);
-                    tracing::warn!("camera `{}` delivers nothing", self.source.stream().name);
-                }
+                Ok(Event::NoBuffer) => {}
+                Ok(Event::Stalled) => tracing::warn!("camera `{}` delivers nothing", self.source.stream().name),
                 Ok(Event::End) => break,
                 Err(error) => {
                     self.counters().losses.add(1);
@@ -99,13 +92,12 @@ impl<'a> Camera<'a> {
     }
 
     fn pass_on(&mut self, frame: Frame) {
-        if let Pacing::RealTime(clock @ Clock::Real { .. }) = &self.shared.plan.pacing {
+        if let Pacing::RealTime(clock) = &self.shared.plan.pacing {
             // A live frame has been received already; a recorded one waits for its time.
             while clock.now() < frame.received_at && !self.shared.plan.stop.is_requested() {
                 clock.wait(&self.parker, Some(frame.received_at));
             }
         }
-        self.counters().received.add(1);
         if self.ring.try_push(frame).is_err() {
             self.counters().ring_full.add(1);
         }

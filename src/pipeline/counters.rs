@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::capture::Event;
 use crate::frame::{CameraId, PerCamera};
 
 /// A number that many threads may add to.
@@ -50,6 +51,23 @@ pub struct CameraCounters {
 }
 
 impl CameraCounters {
+    /// Counts what the camera's source said.
+    pub fn count(&self, event: &Event) {
+        match event {
+            Event::Frame(_) => self.received.add(1),
+            Event::Corrupt(_) => {
+                self.received.add(1);
+                self.corrupt.add(1);
+            }
+            Event::NoBuffer => {
+                self.received.add(1);
+                self.ring_full.add(1);
+            }
+            Event::Stalled => self.stalls.add(1),
+            Event::End => {}
+        }
+    }
+
     /// The drops, with the reason that records and reports name.
     #[must_use]
     pub fn drops(&self) -> [(&'static str, u64); 4] {

@@ -103,21 +103,10 @@ impl Feed<'_> {
         let (camera, name) = (source.stream().camera, source.stream().name.clone());
         let counters = self.shared.plan.counters.of(camera);
         loop {
-            match source.next(pool) {
-                Ok(Event::Frame(frame)) => {
-                    counters.received.add(1);
-                    return Some(frame);
-                }
-                Ok(Event::Corrupt(reason)) => {
-                    counters.received.add(1);
-                    counters.corrupt.add(1);
-                    tracing::warn!("camera `{name}`: {reason}");
-                }
-                Ok(Event::NoBuffer) => {
-                    counters.received.add(1);
-                    counters.ring_full.add(1);
-                }
-                Ok(Event::Stalled) => {}
+            match source.next(pool).inspect(|event| counters.count(event)) {
+                Ok(Event::Frame(frame)) => return Some(frame),
+                Ok(Event::Corrupt(reason)) => tracing::warn!("camera `{name}`: {reason}"),
+                Ok(Event::NoBuffer | Event::Stalled) => {}
                 Ok(Event::End) => return None,
                 Err(error) => {
                     tracing::warn!("{error}");

@@ -78,10 +78,10 @@ impl View {
             let from = seen.cuts.len();
             seen.cuts.resize(from + cut.values(), 0.0);
             let pixels = &mut seen.cuts[from..];
-            align::cut(image, &face, cut.size, cut.layout, pixels);
+            let frame_from_cut = align::cut(image, &face, cut.size, cut.layout, pixels);
             face.quality = quality(Evidence {
                 score: face.score,
-                frame_per_cut: align::frame_from_cut(&face, cut.size).scale(),
+                frame_per_cut: frame_from_cut.scale(),
                 yaw_deg: face.pose.yaw_deg,
                 cut: pixels,
                 size: cut.size,
