@@ -53,9 +53,6 @@ impl Decoder {
         if frame.format == PixelFormat::Mjpeg {
             return self.jpeg(bytes, image);
         }
-        if width == 0 || height == 0 {
-            return Err(DecodeError::Empty);
-        }
         raw_picture(bytes, frame.format, frame.width, frame.height)?;
         // Raw frames shrink by whole steps: every `step`-th pixel of every `step`-th row.
         let step = (width / self.target_width).max(1);
@@ -119,8 +116,11 @@ impl Decoder {
 /// The raw picture in a camera's buffer, which may be longer.
 ///
 /// # Errors
-/// [`DecodeError::Size`] and [`DecodeError::OddSize`].
+/// [`DecodeError::Empty`], [`DecodeError::Size`] and [`DecodeError::OddSize`].
 pub fn raw_picture(bytes: &[u8], format: PixelFormat, width: u32, height: u32) -> Result<&[u8], DecodeError> {
+    if width == 0 || height == 0 {
+        return Err(DecodeError::Empty);
+    }
     let needed = format.frame_bytes(width, height).ok_or(DecodeError::OddSize { format, width, height })?;
     bytes.get(..needed).ok_or(DecodeError::Size { format, width, height, needed, found: bytes.len() })
 }

@@ -1,6 +1,7 @@
-//! Pictures in memory: decoding camera frames, and cutting regions out of them.
+//! Pictures in memory: decoding camera frames, cutting regions out of them, and making JPEG of raw ones.
 
 pub mod decode;
+pub mod encode;
 pub mod warp;
 
 /// An RGB picture, three bytes a pixel, rows without padding; its memory is used again from frame to frame.
