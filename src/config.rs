@@ -36,6 +36,8 @@ pub struct Config {
     pub models: Models,
     /// What runs them.
     pub inference: Inference,
+    /// Recordings.
+    pub record: Record,
 }
 
 /// One camera.
@@ -212,6 +214,22 @@ pub struct Inference {
     pub threads: Option<usize>,
 }
 
+/// Where recordings go.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Record {
+    /// The folder, made when it is needed.
+    pub folder: PathBuf,
+    /// A recording ends when its disk has less room than this left.
+    pub keep_free_mb: u64,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("takes"), keep_free_mb: 500 }
+    }
+}
+
 impl Config {
     /// Reads and checks `path`.
     ///
@@ -230,7 +248,7 @@ impl Config {
 
     /// The first value that makes no sense, and what it must be.
     fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let Self { capture, sync, detection, fusion, smoothing, inference, .. } = self;
+        let Self { capture, sync, detection, fusion, smoothing, inference, record, .. } = self;
         let share = |value: f32| (0.0..=1.0).contains(&value);
         let side = |value: usize| (32..=2048).contains(&value) && value.is_multiple_of(32);
         let not_negative = |value: f32| value >= 0.0 && value.is_finite();
@@ -257,6 +275,8 @@ impl Config {
                 "between 0 and 500: an older reading says nothing of now",
             ),
             (inference.threads.is_none_or(|n| (1..=256).contains(&n)), "inference.threads", "between 1 and 256"),
+            (!record.folder.as_os_str().is_empty(), "record.folder", "the path of a folder"),
+            ((10..=1_000_000).contains(&record.keep_free_mb), "record.keep_free_mb", "between 10 and 1000000"),
         ];
         checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted))
     }

@@ -151,25 +151,34 @@ pub struct FramePool {
     home: Arc<Home>,
 }
 
-/// Where free buffers are. Those that came back last are used first, so that only as many grow to the size of a
-/// picture as are in use at once.
+/// Where free buffers are, in queues of which each is twice as long as the one before. The first that has one gives
+/// it, and the first that has room takes it back: so only about as many grow to the size of a picture as are in use at
+/// once, although most pools are sized for what hardly ever happens.
 struct Home {
-    warm: ArrayQueue<Arc<Slot>>,
-    cold: ArrayQueue<Arc<Slot>>,
+    queues: Vec<ArrayQueue<Arc<Slot>>>,
+    /// Those that none of the others had room for.
+    rest: ArrayQueue<Arc<Slot>>,
 }
 
-/// Buffers that are kept warm.
+/// Buffers in the first queue.
 const WARM: usize = 4;
 
 impl Home {
+    fn of(frames: usize) -> Self {
+        let lengths = std::iter::successors(Some(WARM), |length| Some(length * 2));
+        let queues = lengths.take_while(|length| *length < frames).map(ArrayQueue::new).collect();
+        Self { queues, rest: ArrayQueue::new(frames) }
+    }
+
     fn put(&self, slot: Arc<Slot>) {
-        if let Err(slot) = self.warm.push(slot) {
-            let _ = self.cold.push(slot);
+        let mut homeless = Some(slot);
+        for queue in self.queues.iter().chain([&self.rest]) {
+            homeless = homeless.and_then(|slot| queue.push(slot).err());
         }
     }
 
     fn take(&self) -> Option<Arc<Slot>> {
-        self.warm.pop().or_else(|| self.cold.pop())
+        self.queues.iter().find_map(ArrayQueue::pop).or_else(|| self.rest.pop())
     }
 }
 
@@ -177,7 +186,7 @@ impl FramePool {
     /// A pool of `frames` buffers with room for `bytes` each (they grow when a frame needs more).
     #[must_use]
     pub fn new(frames: usize, bytes: usize) -> Self {
-        let home = Home { warm: ArrayQueue::new(WARM), cold: ArrayQueue::new(frames.max(1)) };
+        let home = Home::of(frames.max(1));
         for _ in 0..frames.max(1) {
             home.put(Arc::new(Slot { bytes: Vec::with_capacity(bytes), holders: AtomicUsize::new(0) }));
         }
@@ -222,7 +231,7 @@ impl FramePool {
             if Arc::get_mut(&mut slot).is_some() {
                 return Some(slot);
             }
-            let _ = self.home.cold.push(slot);
+            let _ = self.home.rest.push(slot);
         }
         None
     }
@@ -267,6 +276,12 @@ impl std::ops::Deref for FrameBytes {
     }
 }
 
+impl AsRef<[u8]> for FrameBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl fmt::Debug for FrameBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.len())
@@ -288,6 +303,17 @@ mod tests {
         assert_eq!(&*second, b"abc");
         drop(second);
         assert_eq!(&*pool.copy(b"x").expect("the buffer is back"), b"x");
+    }
+
+    #[test]
+    fn only_as_many_buffers_grow_as_are_in_use_at_once() {
+        let pool = FramePool::new(100, 0);
+        for _ in 0..1000 {
+            let _in_use: Vec<_> = (0..10).map(|_| pool.copy(&[0; 64]).expect("a free buffer")).collect();
+        }
+        let all: Vec<_> = std::iter::from_fn(|| pool.copy(b"")).collect();
+        let grown = all.iter().filter(|bytes| bytes.slot.bytes.capacity() > 0).count();
+        assert!(all.len() == 100 && grown <= 12, "{grown} of {}", all.len());
     }
 
     #[test]

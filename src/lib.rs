@@ -22,6 +22,8 @@ pub mod sync;
 
 pub mod capture;
 
+pub mod record;
+
 pub mod image;
 
 pub mod scene;

@@ -21,6 +21,7 @@ use vultus::pipeline::counters::Counters;
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, PipelineError, Plan};
+use vultus::record::{About, Recorder};
 use vultus::scene::Scene;
 use vultus::time::{Clock, Timestamp};
 
@@ -126,6 +127,7 @@ fn run(
         ends_at: None,
         stop: &stop,
         counters: &counters,
+        recorder: &Recorder::new(config.record, About::default()),
     };
     let outcome = pipeline::run(sources, vision, &plan, publish);
     (outcome, counters)

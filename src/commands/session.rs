@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::Context;
 use vultus::capture::Source;
 use vultus::config::Config;
+use vultus::frame::PerCamera;
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
+use vultus::record::{self, Recorder};
 use vultus::rig::Rig;
 use vultus::time::{Clock, Timestamp};
 
@@ -52,7 +54,7 @@ impl Session {
             Some(rig) => rig.camera(name).map(|camera| (camera.time_offset_ms * 1e6) as i64),
             None => Ok(0),
         };
-        let offsets_ns = names.iter().map(offset_ns).collect::<Result<_, _>>()?;
+        let offsets_ns = names.iter().map(offset_ns).collect::<Result<PerCamera<i64>, _>>()?;
 
         let models = Models::load(config.models.folder.as_deref())?;
         let runtime = Runtime::start(config.inference.runtime)?;
@@ -60,18 +62,27 @@ impl Session {
         tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());
 
         let used = [&models.detector, &models.encoder];
-        let mut results = Results::open(
-            options.results.as_deref(),
-            &Header {
-                vultus: env!("CARGO_PKG_VERSION"),
-                runtime: runtime.name(),
-                device: vision.device(),
-                models: used.map(|model| (model.name.as_str(), model.sha256.as_str())).into(),
-                cameras: &names,
-                rig: options.rig.as_deref(),
-                clock: clock_name(self.sources.iter().map(|source| source.stream().stamp)),
-            },
-        )?;
+        let header = Header {
+            vultus: env!("CARGO_PKG_VERSION"),
+            runtime: runtime.name(),
+            device: vision.device(),
+            models: used.map(|model| (model.name.as_str(), model.sha256.as_str())).into(),
+            cameras: &names,
+            rig: options.rig.as_deref(),
+            clock: clock_name(self.sources.iter().map(|source| source.stream().stamp)),
+        };
+        let mut results = Results::open(options.results.as_deref(), &header)?;
+        let cameras = self.sources.iter().zip(&offsets_ns).map(|(source, offset_ns)| {
+            let stream = source.stream();
+            record::Camera {
+                name: stream.name.clone(),
+                description: stream.description.clone(),
+                stamp: stream.stamp,
+                offset_ns: *offset_ns,
+            }
+        });
+        let about = record::About { cameras: cameras.collect(), run: serde_json::to_value(&header)? };
+        let recorder = Recorder::new(config.record.clone(), about);
 
         let stop = Stop::default();
         let on_signal = stop.clone();
@@ -102,6 +113,7 @@ impl Session {
             ends_at: self.ends_after.map(|duration| starts_at + duration),
             stop: &stop,
             counters: &counters,
+            recorder: &recorder,
         };
         let outcome = pipeline::run(self.sources, vision, &plan, |scene| {
             status.update(scene, &counters);

@@ -9,6 +9,7 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::counters::CameraCounters;
+use super::recording::Tap;
 use super::throttle::Throttle;
 use super::{Pacing, RING_FRAMES, Shared};
 use crate::capture::{Event, Source};
@@ -41,6 +42,7 @@ impl Lane {
 pub(super) struct Camera<'a> {
     source: Box<dyn Source>,
     pool: FramePool,
+    tap: Tap<'a>,
     ring: HeapProd<Frame>,
     ended: Arc<AtomicBool>,
     shared: &'a Shared<'a>,
@@ -49,13 +51,13 @@ pub(super) struct Camera<'a> {
 }
 
 impl<'a> Camera<'a> {
-    pub(super) fn new(source: Box<dyn Source>, pool: FramePool, shared: &'a Shared<'a>) -> (Self, Lane) {
+    pub(super) fn new(source: Box<dyn Source>, pool: FramePool, tap: Tap<'a>, shared: &'a Shared<'a>) -> (Self, Lane) {
         let (ring, other_end) = HeapRb::new(RING_FRAMES).split();
         let ended = Arc::new(AtomicBool::new(false));
         let parker = Parker::new();
         shared.plan.stop.wakes(parker.unparker());
         let lane = Lane { ring: other_end, ended: ended.clone() };
-        (Self { source, pool, ring, ended, shared, parker, complaints: Throttle::default() }, lane)
+        (Self { source, pool, tap, ring, ended, shared, parker, complaints: Throttle::default() }, lane)
     }
 
     pub(super) fn name(&self) -> String {
@@ -98,6 +100,7 @@ impl<'a> Camera<'a> {
                 clock.wait(&self.parker, Some(frame.received_at));
             }
         }
+        self.tap.offer(&frame);
         if self.ring.try_push(frame).is_err() {
             self.counters().ring_full.add(1);
         }

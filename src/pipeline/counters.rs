@@ -40,6 +40,8 @@ pub struct CameraCounters {
     pub stale: Count,
     /// Dropped: the camera's ring, or the pool of buffers, was full.
     pub ring_full: Count,
+    /// Missing from a recording, and from it alone: the disk was too slow.
+    pub record: Count,
     /// Not needed: no set to go to, such as the surplus of a faster camera.
     pub unmatched: Count,
     /// Times that nothing came for a while.
@@ -70,12 +72,13 @@ impl CameraCounters {
 
     /// The drops, with the reason that records and reports name.
     #[must_use]
-    pub fn drops(&self) -> [(&'static str, u64); 4] {
+    pub fn drops(&self) -> [(&'static str, u64); 5] {
         [
             ("late", self.late.get()),
             ("corrupt", self.corrupt.get()),
             ("stale", self.stale.get()),
             ("ring_full", self.ring_full.get()),
+            ("record", self.record.get()),
         ]
     }
 }

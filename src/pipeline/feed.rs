@@ -5,6 +5,7 @@ use crossbeam_utils::sync::Parker;
 use std::sync::atomic::Ordering;
 
 use super::capture::Lane;
+use super::recording::Tap;
 use super::{Shared, Work};
 use crate::capture::{Event, Source};
 use crate::frame::{CameraId, Frame, FramePool, FrameSet, PerCamera};
@@ -51,6 +52,7 @@ pub(super) fn as_they_come(mut lanes: PerCamera<Lane>, matcher: Matcher, shared:
 pub(super) fn in_turn(
     mut sources: Vec<Box<dyn Source>>,
     pools: &[FramePool],
+    mut taps: PerCamera<Tap<'_>>,
     matcher: Matcher,
     shared: &Shared<'_>,
     parker: &Parker,
@@ -70,6 +72,10 @@ pub(super) fn in_turn(
         }
         now = now.max(arrival);
         if let Some(frame) = heads[n].take() {
+            while taps[n].is_full() && !shared.plan.stop.is_requested() {
+                parker.park();
+            }
+            taps[n].offer(&frame);
             feed.push(frame);
         }
         feed.emit_all(now, parker);

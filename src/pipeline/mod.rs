@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! camera N ── capture thread ── SPSC ring ──► sync thread ──► Latest<Work> ──► vision thread ── SPSC ring ──► output
+//!                            └─ SPSC ring ──► recorder's thread
 //! ```
 //!
 //! No mutex and no unbounded queue; a thread that waits parks and is unparked by whom it waits for. Frames are
@@ -11,6 +12,7 @@ mod capture;
 pub mod counters;
 mod feed;
 pub mod latest;
+mod recording;
 pub mod stop;
 mod throttle;
 pub mod vision;
@@ -28,11 +30,13 @@ use crossbeam_utils::sync::{Parker, Unparker};
 use crate::capture::Source;
 use crate::frame::{FramePool, FrameSet, PerCamera};
 use crate::infer::InferError;
+use crate::record::Recorder;
 use crate::scene::Scene;
 use crate::sync::{Matcher, Timing};
 use crate::time::{Clock, Timestamp};
 use counters::Counters;
 use latest::Latest;
+use recording::Recording;
 use stop::Stop;
 use throttle::Throttle;
 use vision::Vision;
@@ -83,6 +87,8 @@ pub struct Plan<'a> {
     pub stop: &'a Stop,
     /// Where drops are counted.
     pub counters: &'a Counters,
+    /// Starts and stops recordings.
+    pub recorder: &'a Recorder,
 }
 
 /// A set to be worked on.
@@ -148,23 +154,34 @@ pub fn run(
     let matcher = Matcher::new(&timings, plan.transport_allowance, plan.starts_at);
     let pools: PerCamera<FramePool> = sources
         .iter()
-        .map(|source| FramePool::new(RING_FRAMES + FRAMES_ELSEWHERE, source.stream().frame_bytes))
+        .map(|source| {
+            let stream = source.stream();
+            let frames = RING_FRAMES + FRAMES_ELSEWHERE + recording::frames_held(stream.period);
+            FramePool::new(frames, stream.frame_bytes)
+        })
         .collect();
 
     let shared = &shared;
+    let (recording, taps) = Recording::new(&sources, shared);
     std::thread::scope(|scope| {
+        // The recorder's thread is the last to end: it writes what the others have left.
+        let recorder = spawn(scope, shared, "record", move || {
+            recording.run();
+            Ok(())
+        })?;
+        let end_of_run = plan.recorder.end_of_run();
         let mut threads = Vec::new();
         threads.push(spawn(scope, shared, "vision", move || see(vision, shared, &vision_parker))?);
         threads.push(spawn(scope, shared, "output", move || hand_out(publish, shared, &output_parker))?);
         match &plan.pacing {
             Pacing::AsFastAsPossible => threads.push(spawn(scope, shared, "sync", move || {
-                feed::in_turn(sources, &pools, matcher, shared, &feed_parker);
+                feed::in_turn(sources, &pools, taps, matcher, shared, &feed_parker);
                 Ok(())
             })?),
             Pacing::RealTime(_) => {
                 let mut lanes = PerCamera::new();
-                for (source, pool) in sources.into_iter().zip(&pools) {
-                    let (camera, lane) = capture::Camera::new(source, pool.clone(), shared);
+                for ((source, pool), tap) in sources.into_iter().zip(&pools).zip(taps) {
+                    let (camera, lane) = capture::Camera::new(source, pool.clone(), tap, shared);
                     let name = camera.name();
                     threads.push(spawn(scope, shared, &name, move || {
                         camera.run();
@@ -178,7 +195,9 @@ pub fn run(
                 })?);
             }
         }
-        join_all(threads)
+        let outcome = join_all(threads);
+        drop(end_of_run);
+        outcome.and(join_all(vec![recorder]))
     })
 }
 

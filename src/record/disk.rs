@@ -1,0 +1,75 @@
+//! The folder that takes are written to, and its disk.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::RecordError;
+use crate::config::Record;
+
+const MB: u64 = 1_000_000;
+
+/// Bytes that the disk of `folder` can take; the folder need not be there yet. `None` where the system does not tell.
+#[cfg(unix)]
+pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
+    let folder = std::path::absolute(folder).ok()?;
+    let disk = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok())?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Bytes that the disk of `folder` can take: not known here.
+#[cfg(not(unix))]
+pub(super) fn free_bytes(_folder: &Path) -> Option<u64> {
+    None
+}
+
+/// Of `free_bytes`, those that a recording may use.
+pub(super) fn usable_bytes(free_bytes: u64, settings: &Record) -> u64 {
+    free_bytes.saturating_sub(settings.keep_free_mb.saturating_mul(MB))
+}
+
+/// Checks that the disk has more room than is to be kept free.
+///
+/// # Errors
+/// [`RecordError::DiskFull`].
+pub(super) fn check_room(settings: &Record) -> Result<(), RecordError> {
+    match free_bytes(&settings.folder) {
+        Some(free) if usable_bytes(free, settings) == 0 => Err(RecordError::DiskFull {
+            folder: settings.folder.clone(),
+            free_mb: free / MB,
+            keep_free_mb: settings.keep_free_mb,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a file named after the present moment in UTC; one that is there is never touched.
+///
+/// # Errors
+/// [`RecordError::Folder`].
+pub(super) fn new_file(folder: &Path) -> Result<(PathBuf, File), RecordError> {
+    let failed = |error: io::Error| RecordError::Folder { folder: folder.to_owned(), reason: error.to_string() };
+    fs::create_dir_all(folder).map_err(failed)?;
+    // Colons are no part of file names on Windows.
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "-");
+    let mut path = folder.join(format!("{now}.mcap"));
+    let mut others = 0;
+    loop {
+        match File::options().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                others += 1;
+                path = folder.join(format!("{now}-{}.mcap", others + 1));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+/// Has the folder's entry of a new file survive a power cut, as far as the system can.
+pub(super) fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}

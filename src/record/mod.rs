@@ -1,0 +1,97 @@
+//! Takes: what the cameras saw and what was made of it, in one MCAP file a recording (`docs/reference/takes.md`).
+//!
+//! The program holds a [`Recorder`]: it starts and stops recordings and tells how they go. A [`TakeWriter`] is the file.
+//! The thread between the cameras and the file is the pipeline's.
+
+mod disk;
+mod recorder;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::frame::StampKind;
+
+pub use recorder::Recorder;
+pub use writer::TakeWriter;
+
+/// Why there is no recording, or none any more.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum RecordError {
+    #[error("a recording is on already; stop it first")]
+    AlreadyOn,
+    #[error("no recording is on")]
+    NotOn,
+    #[error("the run has ended, nothing can be recorded any more")]
+    RunEnded,
+    #[error("the folder {} cannot be made or written: {reason}. Set `record.folder` to another one", .folder.display())]
+    Folder { folder: PathBuf, reason: String },
+    #[error(
+        "the disk of {} is nearly full: {free_mb} MB are left, and {keep_free_mb} MB are to be kept free (`record.keep_free_mb`). Make room, or set `record.folder` to another disk",
+        .folder.display()
+    )]
+    DiskFull { folder: PathBuf, free_mb: u64, keep_free_mb: u64 },
+    #[error("{} cannot be written: {reason}", .path.display())]
+    Write { path: PathBuf, reason: String },
+    #[error("the disk is slow: {} is still being closed. `status` will tell when it is", .path.display())]
+    StillClosing { path: PathBuf },
+}
+
+/// Whether a recording is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// None is.
+    #[default]
+    Off,
+    /// One is.
+    On,
+    /// One was, and ended before it was told to.
+    Failed,
+}
+
+/// How the recording goes, or how the last one went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Status {
+    /// Whether one is on.
+    pub state: State,
+    /// Its file.
+    pub file: Option<PathBuf>,
+    /// How long it has been on, or was.
+    pub seconds: f64,
+    /// How much of it is safe on the disk.
+    pub bytes: u64,
+    /// Frames, and records of sets, that it lacks because the disk was too slow.
+    pub dropped: u64,
+    /// For how long there is room at the mean rate so far.
+    pub left_s: Option<u64>,
+    /// How much the disk can take.
+    pub free_bytes: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What a take says of the run that it was made in.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The cameras, in the order of configuration.
+    pub cameras: Vec<Camera>,
+    /// What the header of the results says: program, runtime, device, models, cameras, rig, clock.
+    pub run: serde_json::Value,
+}
+
+/// What a take says of a camera.
+#[derive(Clone, Debug)]
+pub struct Camera {
+    /// The view's name in results.
+    pub name: Arc<str>,
+    /// What it is, for people.
+    pub description: String,
+    /// What its stamps rest on.
+    pub stamp: StampKind,
+    /// How much later than the truth its stamps are. The times in the take are as they came.
+    pub offset_ns: i64,
+}
