@@ -1,5 +1,6 @@
 //! `vultus.toml`: every setting, its default, and what may be said. `docs/reference/config.md` explains each key.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -38,6 +39,8 @@ pub struct Config {
     pub inference: Inference,
     /// Recordings.
     pub record: Record,
+    /// The live page.
+    pub serve: Serve,
 }
 
 /// One camera.
@@ -230,6 +233,22 @@ impl Default for Record {
     }
 }
 
+/// The live page and the API beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Serve {
+    /// Where `vultus live` serves; other than loopback addresses are asked for on the command line alone.
+    pub listen: SocketAddr,
+    /// Whether the page is opened in a browser where there is a desktop.
+    pub open: bool,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7878)), open: true }
+    }
+}
+
 impl Config {
     /// Reads and checks `path`.
     ///
@@ -248,7 +267,7 @@ impl Config {
 
     /// The first value that makes no sense, and what it must be.
     fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let Self { capture, sync, detection, fusion, smoothing, inference, record, .. } = self;
+        let Self { capture, sync, detection, fusion, smoothing, inference, record, serve, .. } = self;
         let share = |value: f32| (0.0..=1.0).contains(&value);
         let side = |value: usize| (32..=2048).contains(&value) && value.is_multiple_of(32);
         let not_negative = |value: f32| value >= 0.0 && value.is_finite();
@@ -277,6 +296,11 @@ impl Config {
             (inference.threads.is_none_or(|n| (1..=256).contains(&n)), "inference.threads", "between 1 and 256"),
             (!record.folder.as_os_str().is_empty(), "record.folder", "the path of a folder"),
             ((10..=1_000_000).contains(&record.keep_free_mb), "record.keep_free_mb", "between 10 and 1000000"),
+            (
+                serve.listen.ip().is_loopback(),
+                "serve.listen",
+                "a loopback address; any other is asked for on the command line (`--listen`)",
+            ),
         ];
         checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted))
     }

@@ -10,6 +10,8 @@
 //! The modules, in the order of the pipeline; each imports only from those below it. A stage is a struct with one
 //! `step`, which knows neither threads nor clocks; only [`pipeline`] does.
 
+pub mod serve;
+
 pub mod pipeline;
 
 pub mod fuse;
@@ -25,6 +27,8 @@ pub mod capture;
 pub mod record;
 
 pub mod image;
+
+pub mod results;
 
 pub mod scene;
 

@@ -1,16 +1,12 @@
-//! What the program says of one instant: faces, people, and the result record (`docs/reference/results.md`).
+//! What is known of one instant: faces, people, pictures, times. Plain data.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
-use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
-
-use crate::frame::{CameraId, MAX_CAMERAS, PerCamera};
+use crate::frame::{CameraId, Frame, MAX_CAMERAS, PerCamera};
 use crate::time::Timestamp;
+use arrayvec::ArrayVec;
 
 /// The seven classes, in the order that holds everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -193,15 +189,31 @@ pub struct FusedExpression {
     pub views: ArrayVec<Contribution, MAX_CAMERAS>,
 }
 
-/// All that is known of one frame set.
+/// How long the stages took over one set. Views are looked at side by side: of the first three stages these are the
+/// slowest view's times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StageTimes {
+    /// From the camera's bytes to a picture.
+    pub decode: Duration,
+    /// Detecting and following faces.
+    pub find: Duration,
+    /// Aligning and judging them.
+    pub cut: Duration,
+    /// The encoder.
+    pub encode: Duration,
+    /// Associating, fusing, smoothing.
+    pub fuse: Duration,
+}
+
+/// All that is known of one frame set, and its pictures: what a viewer needs.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
     /// The set's number.
     pub set: u64,
     /// The set's instant.
     pub at: Timestamp,
-    /// The frame of each camera that took part.
-    pub frames: PerCamera<Option<u64>>,
+    /// The frame of each camera that took part, with the size that it turned out to have.
+    pub frames: PerCamera<Option<Frame>>,
     /// Of stills: the picture's file.
     pub file: Option<Arc<str>>,
     /// Spread of the capture times in the set.
@@ -212,212 +224,8 @@ pub struct Scene {
     pub latency: Duration,
     /// From the reference frame's capture until this result was published, milliseconds.
     pub age_ms: f64,
+    /// What that time was spent on.
+    pub stages: StageTimes,
     /// Everybody that is or was just now there.
     pub people: Vec<FusedExpression>,
-}
-
-impl Scene {
-    /// Writes the scene's records, one line a person or one for an empty set.
-    ///
-    /// # Errors
-    /// What `out` returns.
-    pub fn write_records(&self, cameras: &[Arc<str>], out: &mut impl io::Write) -> io::Result<()> {
-        let mut line = |person| {
-            serde_json::to_writer(&mut *out, &Record { scene: self, person, cameras })?;
-            out.write_all(b"\n")
-        };
-        if self.people.is_empty() {
-            return line(None);
-        }
-        self.people.iter().try_for_each(|person| line(Some(person)))
-    }
-}
-
-/// One line of results.
-struct Record<'a> {
-    scene: &'a Scene,
-    person: Option<&'a FusedExpression>,
-    cameras: &'a [Arc<str>],
-}
-
-impl Serialize for Record<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let scene = self.scene;
-        let mut row = serializer.serialize_struct("Record", 13)?;
-        row.serialize_field("set", &scene.set)?;
-        row.serialize_field("at_ns", &scene.at)?;
-        row.serialize_field("frames", &Frames { seqs: &scene.frames, cameras: self.cameras })?;
-        if let Some(file) = &scene.file {
-            row.serialize_field("file", &**file)?;
-        }
-        row.serialize_field("person", &self.person.map(|person| person.person))?;
-        if let Some(person) = self.person {
-            row.serialize_field("expression", person.expression.map_or("unsure", Expression::name))?;
-            row.serialize_field("confidence", &Rounded::<4>(person.confidence.into()))?;
-            row.serialize_field("probabilities", &Classes(&person.probabilities))?;
-        } else {
-            row.serialize_field("expression", &None::<&str>)?;
-        }
-        row.serialize_field("skew_ms", &Rounded::<3>(scene.skew.as_secs_f64() * 1e3))?;
-        row.serialize_field("wait_ms", &Rounded::<3>(scene.waited.as_secs_f64() * 1e3))?;
-        row.serialize_field("latency_ms", &Rounded::<3>(scene.latency.as_secs_f64() * 1e3))?;
-        row.serialize_field("age_ms", &Rounded::<3>(scene.age_ms))?;
-        let views = self.person.map_or(&[][..], |person| &person.views);
-        row.serialize_field("views", &Views { views, cameras: self.cameras })?;
-        row.end()
-    }
-}
-
-struct Frames<'a> {
-    seqs: &'a [Option<u64>],
-    cameras: &'a [Arc<str>],
-}
-
-impl Serialize for Frames<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (name, seq) in self.cameras.iter().zip(self.seqs) {
-            if let Some(seq) = seq {
-                map.serialize_entry(&**name, seq)?;
-            }
-        }
-        map.end()
-    }
-}
-
-struct Classes<'a>(&'a PerClass);
-
-impl Serialize for Classes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let entries = Expression::ALL.iter().zip(self.0);
-        serializer.collect_map(entries.map(|(class, p)| (class.name(), Rounded::<4>((*p).into()))))
-    }
-}
-
-struct Views<'a> {
-    views: &'a [Contribution],
-    cameras: &'a [Arc<str>],
-}
-
-impl Serialize for Views<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(Some(self.views.len()))?;
-        for view in self.views {
-            seq.serialize_element(&View { view, cameras: self.cameras })?;
-        }
-        seq.end()
-    }
-}
-
-struct View<'a> {
-    view: &'a Contribution,
-    cameras: &'a [Arc<str>],
-}
-
-impl Serialize for View<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Contribution { face, weight, probabilities } = self.view;
-        let px = |value: f32| Rounded::<2>(value.into());
-        let Rect { x, y, w, h } = face.rect;
-        let mut view = serializer.serialize_struct("View", 9)?;
-        view.serialize_field("camera", self.cameras.get(face.camera.index()).map_or("?", |name| name))?;
-        view.serialize_field("seq", &face.seq)?;
-        view.serialize_field("captured_ns", &face.captured_at)?;
-        view.serialize_field("box", &[px(x), px(y), px(w), px(h)])?;
-        view.serialize_field("landmarks", &face.landmarks.map(|point| [px(point.x), px(point.y)]))?;
-        view.serialize_field("yaw_deg", &Rounded::<1>(face.pose.yaw_deg.into()))?;
-        view.serialize_field("quality", &Rounded::<3>(face.quality.into()))?;
-        view.serialize_field("weight", &Rounded::<4>((*weight).into()))?;
-        view.serialize_field("probabilities", &Classes(probabilities))?;
-        view.end()
-    }
-}
-
-/// A number written with at most `DIGITS` digits behind the point.
-struct Rounded<const DIGITS: i32>(f64);
-
-impl<const DIGITS: i32> Serialize for Rounded<DIGITS> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let scale = 10_f64.powi(DIGITS);
-        // Adding zero turns -0.0 into 0.0.
-        serializer.serialize_f64((self.0 * scale).round() / scale + 0.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names() -> Vec<Arc<str>> {
-        vec!["left".into(), "middle".into(), "right".into()]
-    }
-
-    fn scene() -> Scene {
-        Scene {
-            set: 17,
-            at: Timestamp::from_ns(3_735_954_447_242),
-            frames: [Some(512), None, Some(509)].into_iter().collect(),
-            skew: Duration::from_micros(3_200),
-            waited: Duration::from_millis(4),
-            latency: Duration::from_micros(11_400),
-            age_ms: 48.9,
-            ..Scene::default()
-        }
-    }
-
-    fn written(scene: &Scene) -> String {
-        let mut out = Vec::new();
-        scene.write_records(&names(), &mut out).expect("a Vec takes everything");
-        String::from_utf8(out).expect("JSON is UTF-8")
-    }
-
-    #[test]
-    fn an_empty_set_says_so_in_one_line() {
-        assert_eq!(
-            written(&scene()),
-            "{\"set\":17,\"at_ns\":3735954447242,\"frames\":{\"left\":512,\"right\":509},\"person\":null,\
-             \"expression\":null,\"skew_ms\":3.2,\"wait_ms\":4.0,\"latency_ms\":11.4,\"age_ms\":48.9,\"views\":[]}\n"
-        );
-    }
-
-    #[test]
-    fn a_person_is_written_as_documented() {
-        let mut scene = scene();
-        let probabilities = [0.01, 0.01, 0.02, 0.81, 0.03, 0.02, 0.10];
-        let face = FaceView {
-            camera: CameraId(0),
-            seq: 512,
-            captured_at: scene.at,
-            track: 3,
-            rect: Rect { x: 296.9, y: 112.8, w: 94.4, h: 143.6 },
-            landmarks: [(351.2, 165.6), (368.5, 165.8), (390.9, 189.9), (351.3, 221.2), (366.1, 217.0)]
-                .map(|(x, y)| Point { x, y }),
-            score: 0.9,
-            pose: HeadPose { yaw_deg: -31.0, ..HeadPose::default() },
-            quality: 0.7,
-        };
-        let view = Contribution { face, weight: 0.4, probabilities };
-        scene.people.push(FusedExpression {
-            person: 1,
-            probabilities,
-            expression: Some(Expression::Happy),
-            confidence: 0.81,
-            views: [view].into_iter().collect(),
-        });
-        let classes = "{\"angry\":0.01,\"disgusted\":0.01,\"afraid\":0.02,\"happy\":0.81,\"sad\":0.03,\
-                       \"surprised\":0.02,\"neutral\":0.1}";
-        assert_eq!(
-            written(&scene),
-            format!(
-                "{{\"set\":17,\"at_ns\":3735954447242,\"frames\":{{\"left\":512,\"right\":509}},\"person\":1,\
-                 \"expression\":\"happy\",\"confidence\":0.81,\"probabilities\":{classes},\"skew_ms\":3.2,\
-                 \"wait_ms\":4.0,\"latency_ms\":11.4,\"age_ms\":48.9,\"views\":[{{\"camera\":\"left\",\"seq\":512,\
-                 \"captured_ns\":3735954447242,\"box\":[296.9,112.8,94.4,143.6],\"landmarks\":[[351.2,165.6],\
-                 [368.5,165.8],[390.9,189.9],[351.3,221.2],[366.1,217.0]],\"yaw_deg\":-31.0,\"quality\":0.7,\
-                 \"weight\":0.4,\"probabilities\":{classes}}}]}}\n"
-            )
-        );
-        scene.people[0].expression = None;
-        assert!(written(&scene).contains("\"expression\":\"unsure\""));
-    }
 }

@@ -146,8 +146,8 @@ fn a_camera_that_vanishes_is_brought_back_and_never_stops_the_other() {
     let mut alone = 0;
     let sources = vec![Actor::boxed(0, deeds), Actor::boxed(1, vec![Deed::Deliver; 100])];
     let (outcome, counters) = run(sources, real_time(), |scene| {
-        match scene.frames[..] {
-            [Some(seq), Some(_)] if seq >= 10 => both_after += 1,
+        match &scene.frames[..] {
+            [Some(frame), Some(_)] if frame.seq >= 10 => both_after += 1,
             [None, Some(_)] => alone += 1,
             _ => {}
         }
@@ -170,7 +170,7 @@ fn frames_that_cannot_be_decoded_are_counted_and_left_out_of_the_set() {
     let mut analysed = Vec::new();
     let sources = vec![Actor::boxed(0, deeds), Actor::boxed(1, vec![Deed::Deliver; 3])];
     let (outcome, counters) = run(sources, Pacing::AsFastAsPossible, |scene| {
-        analysed.push(scene.frames.iter().copied().collect::<Vec<_>>());
+        analysed.push(scene.frames.iter().map(|frame| frame.as_ref().map(|frame| frame.seq)).collect::<Vec<_>>());
         Ok(())
     });
     outcome.expect("a bad frame is no failure");

@@ -328,6 +328,12 @@ impl FolderSource {
         self.pictures.len()
     }
 
+    /// When the last picture's time is over.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.pictures.last().map(|picture| picture.received_at + self.stream.period)
+    }
+
     /// When the first picture was received.
     #[must_use]
     pub fn starts_at(&self) -> Option<Timestamp> {
@@ -370,7 +376,8 @@ impl Source for FolderSource {
     }
 
     fn reopen(&mut self) -> Result<(), CaptureError> {
-        Err(CaptureError::Open { camera: self.stream.name.to_string(), reason: "the recording is over".to_owned() })
+        self.at = 0;
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 #[cfg(feature = "webcam")]
 pub mod devices;
 pub mod folder;
+pub mod looped;
 pub mod recording;
 #[cfg(feature = "opencv")]
 pub mod video;
@@ -46,6 +47,8 @@ pub enum CaptureError {
     Invalid { path: PathBuf, reason: String },
     #[error("{} lists camera `{camera}`, but has no folder {camera}/ with a timestamps.csv; add it, or remove the camera from rig.json", .take.display())]
     NoFolder { take: PathBuf, camera: String },
+    #[error("only what has times can be looped (`--loop`): a take, or videos that say how long they are")]
+    NoLength,
     #[error("{} has no cameras: a take is a folder with a rig.json and a folder a camera; a folder of pictures, a video file, or a folder of video files can be replayed too", .path.display())]
     NoCameras { path: PathBuf },
 }
@@ -93,10 +96,10 @@ pub trait Source: Send {
     /// [`CaptureError::Lost`] when the device is gone; [`Source::reopen`] may bring it back.
     fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError>;
 
-    /// Opens the device anew.
+    /// Opens the device anew; a recording begins anew.
     ///
     /// # Errors
-    /// [`CaptureError::Open`] while it is not there; a recording never comes back.
+    /// [`CaptureError::Open`] while it is not there.
     fn reopen(&mut self) -> Result<(), CaptureError>;
 }
 

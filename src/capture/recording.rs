@@ -1,10 +1,12 @@
 //! Opens whatever can be replayed: a take, videos, stills, or the take that is built into the program.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use include_dir::{Dir, include_dir};
 
 use super::folder::{self, Folder, FolderSource};
+use super::looped::Looped;
 #[cfg(feature = "opencv")]
 use super::video;
 use super::{CaptureError, Source};
@@ -21,6 +23,8 @@ pub struct Recording {
     pub frames: Option<u64>,
     /// When the first frame was received.
     pub starts_at: Timestamp,
+    /// How long it takes, where that is known beforehand.
+    pub duration: Option<Duration>,
     /// Whether the pictures have nothing to do with each other.
     pub stills: bool,
 }
@@ -67,10 +71,22 @@ impl Recording {
         }
     }
 
+    /// The same, beginning anew whenever it ends.
+    ///
+    /// # Errors
+    /// [`CaptureError::NoLength`] of stills, and of a video that does not say how long it is.
+    pub fn looped(self) -> Result<Self, CaptureError> {
+        let round = self.duration.filter(|_| !self.stills).ok_or(CaptureError::NoLength)?;
+        let sources = self.sources.into_iter().map(|source| Box::new(Looped::new(source, round)) as _).collect();
+        Ok(Self { sources, frames: None, duration: None, ..self })
+    }
+
     fn of_folders(sources: Vec<FolderSource>, stills: bool) -> Self {
+        let starts_at = sources.iter().filter_map(FolderSource::starts_at).min().unwrap_or_default();
         Self {
             frames: Some(sources.iter().map(|source| source.picture_count() as u64).sum()),
-            starts_at: sources.iter().filter_map(FolderSource::starts_at).min().unwrap_or_default(),
+            starts_at,
+            duration: sources.iter().filter_map(FolderSource::ends_at).max().map(|end| end.since(starts_at)),
             sources: sources.into_iter().map(|source| Box::new(source) as _).collect(),
             stills,
         }
@@ -88,8 +104,10 @@ impl Recording {
         }
         let sources = paths.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
         super::check_names(sources.iter().map(|source| &*source.stream().name))?;
+        let durations: Option<Vec<Duration>> = sources.iter().map(video::VideoSource::duration).collect();
+        let duration = durations.and_then(|durations| durations.into_iter().max());
         let sources = sources.into_iter().map(|source| Box::new(source) as Box<dyn Source>).collect();
-        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), stills: false })
+        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), duration, stills: false })
     }
 
     #[cfg(not(feature = "opencv"))]

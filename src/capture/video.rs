@@ -76,6 +76,12 @@ impl VideoSource {
         })
     }
 
+    /// How long it is, if the container says so.
+    #[must_use]
+    pub fn duration(&self) -> Option<Duration> {
+        (self.frames > 0).then(|| self.stream.period.mul_f64(self.frames as f64))
+    }
+
     /// Reads the next picture; its time in nanoseconds, or `None` at the end.
     fn read(&mut self) -> opencv::Result<Option<i64>> {
         if !self.capture.read(&mut self.picture)? || self.picture.empty() {
@@ -136,6 +142,7 @@ impl Source for VideoSource {
     }
 
     fn reopen(&mut self) -> Result<(), CaptureError> {
-        Err(CaptureError::Open { camera: self.stream.name.to_string(), reason: "the video is over".to_owned() })
+        *self = Self::open(&self.path, self.stream.camera)?;
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::status::Show;
 /// Watch cameras and say what the faces express
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  vultus live                                    all attached cameras
+  vultus live                                    all attached cameras, on http://127.0.0.1:7878/
   vultus live --camera left=0 --camera right=2   two of them, named
   vultus live --headless --results - | jq .expression")]
 pub(super) struct Args {
@@ -38,6 +38,7 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
         time: Time::Live,
         ends_after: args.seconds,
         stills: false,
+        listen: (!args.options.headless).then(|| args.options.listen.unwrap_or(config.serve.listen)),
         show: if args.options.headless { Show::Nothing } else { Show::Status },
     };
     session.run(&args.options, &config)

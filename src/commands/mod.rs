@@ -4,6 +4,7 @@ mod cameras;
 mod doctor;
 mod live;
 mod options;
+mod page;
 mod replay;
 mod results;
 mod session;

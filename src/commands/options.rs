@@ -1,5 +1,6 @@
 //! Options that `live` and `replay` share.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use vultus::config::Config;
@@ -23,9 +24,18 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE|-")]
     pub results: Option<PathBuf>,
 
-    /// Draw nothing on the terminal; results stay the same
-    #[arg(long)]
+    /// Serve no page and draw nothing on the terminal; results stay the same
+    #[arg(long, conflicts_with = "listen")]
     pub headless: bool,
+
+    /// Serve the live page here; from other addresses than loopback it asks for a token, which is printed
+    /// [default of `live`: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    pub listen: Option<SocketAddr>,
+
+    /// Do not open the page in a browser
+    #[arg(long)]
+    no_open: bool,
 }
 
 impl Options {
@@ -33,6 +43,11 @@ impl Options {
     pub(super) fn apply(&self, mut config: Config) -> Config {
         config.inference.device = self.device.unwrap_or(config.inference.device);
         config.inference.runtime = self.runtime.unwrap_or(config.inference.runtime);
+        config.serve.open &= !self.no_open;
         config
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:7878 or 0.0.0.0:7878".to_owned())
 }

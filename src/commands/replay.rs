@@ -13,6 +13,7 @@ use super::status::Show;
 #[command(after_help = "Examples:
   vultus replay                                   the take that is built in
   vultus replay TAKE --results out.jsonl          a folder with rig.json and a folder a camera
+  vultus replay TAKE --listen 127.0.0.1:7878 --loop   on the live page, again and again
   vultus replay TAKE --as-fast-as-possible        every frame set analysed, the same results every time
   vultus replay left.mkv right.mkv                a video a camera
   vultus replay photos --stills                   every picture by itself")]
@@ -29,6 +30,10 @@ pub(super) struct Args {
     #[arg(long)]
     as_fast_as_possible: bool,
 
+    /// Begin anew whenever it ends; Ctrl-C ends it
+    #[arg(long = "loop", conflicts_with_all = ["stills", "as_fast_as_possible"])]
+    looped: bool,
+
     #[command(flatten)]
     options: Options,
 }
@@ -41,6 +46,7 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     } else {
         Recording::open(&args.input, args.stills)?
     };
+    let recording = if args.looped { recording.looped()? } else { recording };
     let fast = args.as_fast_as_possible || recording.stills;
     let session = Session {
         time: if fast { Time::Ignored(recording.starts_at) } else { Time::Replayed(recording.starts_at) },
@@ -51,6 +57,7 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
             (false, true) => Show::Progress { frames: recording.frames },
             (false, false) => Show::Status,
         },
+        listen: args.options.listen,
         sources: recording.sources,
     };
     session.run(&args.options, &config)

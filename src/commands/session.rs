@@ -1,25 +1,30 @@
 //! One run of the pipeline as `live` and `replay` start it.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use vultus::capture::Source;
+use vultus::capture::{Source, Stream};
 use vultus::config::Config;
 use vultus::frame::PerCamera;
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::counters::{CameraCounters, Counters};
+use vultus::pipeline::health::Health;
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
 use vultus::record::{self, Recorder};
+use vultus::results::{self, Header};
 use vultus::rig::Rig;
+use vultus::serve::{About, Listener};
 use vultus::time::{Clock, Timestamp};
 
 use super::options::Options;
-use super::results::{Header, Results, clock_name};
+use super::page;
+use super::results::Results;
 use super::status::{Show, Status};
 
 /// How time passes in a session.
@@ -40,6 +45,8 @@ pub(super) struct Session {
     pub ends_after: Option<Duration>,
     pub stills: bool,
     pub show: Show,
+    /// Where the live page is served, if it is.
+    pub listen: Option<SocketAddr>,
 }
 
 impl Session {
@@ -49,6 +56,8 @@ impl Session {
         for source in &self.sources {
             tracing::info!("camera `{}`: {}", source.stream().name, source.stream().description);
         }
+        // Taken before the models are loaded: if it cannot be had, that is said at once.
+        let listener = self.listen.map(Listener::bind).transpose()?;
         let rig = options.rig.as_deref().map(Rig::load).transpose()?;
         let offset_ns = |name: &Arc<str>| match &rig {
             Some(rig) => rig.camera(name).map(|camera| (camera.time_offset_ms * 1e6) as i64),
@@ -61,25 +70,22 @@ impl Session {
         let vision = Vision::new(config, &models, &runtime, names.len(), self.stills)?;
         tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());
 
-        let used = [&models.detector, &models.encoder];
+        let streams: Vec<Stream> = self.sources.iter().map(|source| source.stream().clone()).collect();
         let header = Header {
             vultus: env!("CARGO_PKG_VERSION"),
             runtime: runtime.name(),
-            device: vision.device(),
-            models: used.map(|model| (model.name.as_str(), model.sha256.as_str())).into(),
-            cameras: &names,
-            rig: options.rig.as_deref(),
-            clock: clock_name(self.sources.iter().map(|source| source.stream().stamp)),
+            device: vision.device().to_owned(),
+            models: [&models.detector, &models.encoder].map(|model| (model.name.clone(), model.sha256.clone())).into(),
+            cameras: names.clone(),
+            rig: options.rig.clone(),
+            clock: results::Clock::of(streams.iter().map(|stream| stream.stamp)),
         };
-        let mut results = Results::open(options.results.as_deref(), &header)?;
-        let cameras = self.sources.iter().zip(&offsets_ns).map(|(source, offset_ns)| {
-            let stream = source.stream();
-            record::Camera {
-                name: stream.name.clone(),
-                description: stream.description.clone(),
-                stamp: stream.stamp,
-                offset_ns: *offset_ns,
-            }
+        let mut results = Results::open(options.results.as_deref(), &serde_json::to_string(&header)?)?;
+        let cameras = streams.iter().zip(&offsets_ns).map(|(stream, offset_ns)| record::Camera {
+            name: stream.name.clone(),
+            description: stream.description.clone(),
+            stamp: stream.stamp,
+            offset_ns: *offset_ns,
         });
         let about = record::About { cameras: cameras.collect(), run: serde_json::to_value(&header)? };
         let recorder = Recorder::new(config.record.clone(), about);
@@ -94,8 +100,18 @@ impl Session {
             on_signal.request();
         };
         ctrlc::set_handler(on_ctrl_c).context("cannot listen for Ctrl-C")?;
-        let counters = Counters::new(names.len());
-        let mut status = Status::new(self.show, names);
+        let counters = Arc::new(Counters::new(names.len()));
+        let period = streams.iter().map(|stream| stream.period).max().unwrap_or_default();
+        let mut health = Health::new(period);
+        let mut status = Status::new(self.show, names.clone());
+        let is_live = matches!(self.time, Time::Live);
+        let mut page = match listener {
+            Some(listener) => {
+                let about = About::new(header, streams, is_live, rig.as_ref())?;
+                Some(page::open(listener, about, counters.clone(), recorder.clone(), config.serve.open)?)
+            }
+            None => None,
+        };
         let (pacing, starts_at) = match self.time {
             Time::Live => {
                 let clock = Clock::live();
@@ -115,15 +131,28 @@ impl Session {
             counters: &counters,
             recorder: &recorder,
         };
+        let mut lines = Vec::new();
         let outcome = pipeline::run(self.sources, vision, &plan, |scene| {
-            status.update(scene, &counters);
-            results.write(scene)
+            lines.clear();
+            scene.write_records(&names, &mut lines)?;
+            results.write(&lines)?;
+            recorder.records(scene.at, &lines);
+            health.add(scene);
+            if let Some((_, publisher)) = &mut page {
+                publisher.publish(scene, &lines, &health);
+            }
+            status.update(scene, &health, &counters);
+            Ok(())
         });
-        status.finish(&counters);
+        if let Some((server, publisher)) = page {
+            drop(publisher);
+            server.finish();
+        }
+        status.finish(&health, &counters);
         outcome?;
         let count = |of: fn(&CameraCounters) -> u64| counters.cameras.iter().map(of).sum::<u64>();
         let (received, corrupt) = (count(|camera| camera.received.get()), count(|camera| camera.corrupt.get()));
-        if !matches!(self.time, Time::Live) && received == corrupt {
+        if !is_live && received == corrupt {
             anyhow::bail!("nothing could be read: {received} pictures, all of them missing or damaged");
         }
         Ok(ExitCode::SUCCESS)

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use vultus::pipeline::counters::{CameraCounters, Counters};
+use vultus::pipeline::health::{Health, Measure, Quantiles};
 use vultus::scene::{Expression, FusedExpression, Scene};
 
 /// Time between two drawings.
@@ -47,33 +47,11 @@ pub(super) enum Show {
     },
 }
 
-/// Times in microseconds, for percentiles.
-struct Times(Histogram<u32>);
-
-impl Times {
-    fn new() -> Self {
-        // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
-        Self(Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid")))
-    }
-
-    fn add(&mut self, time: Duration) {
-        self.0.saturating_record((time.as_micros() as u64).max(1));
-    }
-
-    fn ms(&self, quantile: f64) -> f64 {
-        self.0.value_at_quantile(quantile) as f64 / 1e3
-    }
-}
-
 /// Follows a run.
 pub(super) struct Status {
     bar: Option<ProgressBar>,
     show: Show,
     cameras: Vec<Arc<str>>,
-    latency: Times,
-    skew: Times,
-    sets: u64,
-    faces: u64,
     drawn_at: Instant,
     began_at: Instant,
 }
@@ -87,43 +65,30 @@ impl Status {
             Show::Progress { frames: None } => Some(ProgressBar::no_length()),
         };
         let now = Instant::now();
-        Self {
-            bar: bar.map(|bar| on_screen().add(bar)),
-            show,
-            cameras,
-            latency: Times::new(),
-            skew: Times::new(),
-            sets: 0,
-            faces: 0,
-            drawn_at: now,
-            began_at: now,
-        }
+        Self { bar: bar.map(|bar| on_screen().add(bar)), show, cameras, drawn_at: now, began_at: now }
     }
 
-    /// Takes a result in, and redraws now and then.
-    pub(super) fn update(&mut self, scene: &Scene, counters: &Counters) {
-        self.sets += 1;
-        self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
-        self.latency.add(scene.latency);
-        self.skew.add(scene.skew);
+    /// Redraws now and then.
+    pub(super) fn update(&mut self, scene: &Scene, health: &Health, counters: &Counters) {
         let Some(bar) = self.bar.as_ref().filter(|_| self.drawn_at.elapsed() >= REDRAW) else { return };
         self.drawn_at = Instant::now();
         match self.show {
             Show::Progress { .. } => bar.set_position(counters.cameras.iter().map(|c| c.received.get()).sum()),
-            _ => bar.set_message(self.lines(scene, counters)),
+            _ => bar.set_message(self.lines(scene, health, counters)),
         }
     }
 
-    fn lines(&self, scene: &Scene, counters: &Counters) -> String {
+    fn lines(&self, scene: &Scene, health: &Health, counters: &Counters) -> String {
+        let latency = health.whole(Measure::Latency);
         let views = scene.frames.iter().flatten().count();
         let mut text = format!(
             "set {}  {views}/{} views  skew {:.1} ms  latency p50 {:.1}  p95 {:.1}  p99 {:.1} ms  age {:.0} ms\n",
             scene.set,
             self.cameras.len(),
             scene.skew.as_secs_f64() * 1e3,
-            self.latency.ms(0.5),
-            self.latency.ms(0.95),
-            self.latency.ms(0.99),
+            latency.p50,
+            latency.p95,
+            latency.p99,
             scene.age_ms,
         );
         let _ = writeln!(text, "dropped: {}", drops(&self.cameras, counters).unwrap_or_else(|| "nothing".to_owned()));
@@ -148,7 +113,7 @@ impl Status {
     }
 
     /// The account of the whole run.
-    pub(super) fn finish(self, counters: &Counters) {
+    pub(super) fn finish(self, health: &Health, counters: &Counters) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -158,18 +123,20 @@ impl Status {
         let seconds = self.began_at.elapsed().as_secs_f64();
         let mut text = format!(
             "{} sets analysed of {} ({:.1} a second), {} stale, {} faces\n",
-            self.sets,
+            health.sets,
             counters.sets.get(),
-            self.sets as f64 / seconds,
+            health.sets as f64 / seconds,
             counters.stale_sets.get(),
-            self.faces,
+            health.faces,
         );
-        if self.sets > 0 {
-            let quantiles =
-                |t: &Times| format!("p50 {:.1}  p95 {:.1}  p99 {:.1} ms", t.ms(0.5), t.ms(0.95), t.ms(0.99));
-            let _ = writeln!(text, "latency  {}", quantiles(&self.latency));
+        if health.sets > 0 {
+            let quantiles = |measure| {
+                let Quantiles { p50, p95, p99, .. } = health.whole(measure);
+                format!("p50 {p50:.1}  p95 {p95:.1}  p99 {p99:.1} ms")
+            };
+            let _ = writeln!(text, "latency  {}", quantiles(Measure::Latency));
             if self.cameras.len() > 1 {
-                let _ = writeln!(text, "skew     {}", quantiles(&self.skew));
+                let _ = writeln!(text, "skew     {}", quantiles(Measure::Skew));
             }
         }
         let received = |(name, c): (&Arc<str>, &CameraCounters)| format!("{name} {}", c.received.get());

@@ -122,6 +122,7 @@ impl<'a> Camera<'a> {
             self.counters().reopen_attempts.add(1);
             match self.source.reopen() {
                 Ok(()) => {
+                    self.counters().returns.add(1);
                     tracing::info!("camera `{}` is back", self.source.stream().name);
                     return;
                 }

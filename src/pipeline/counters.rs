@@ -48,6 +48,8 @@ pub struct CameraCounters {
     pub stalls: Count,
     /// Times that the device was lost.
     pub losses: Count,
+    /// Times that it came back.
+    pub returns: Count,
     /// Attempts to open it again.
     pub reopen_attempts: Count,
 }
@@ -68,6 +70,12 @@ impl CameraCounters {
             Event::Stalled => self.stalls.add(1),
             Event::End => {}
         }
+    }
+
+    /// Whether the device is away.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.losses.get() > self.returns.get()
     }
 
     /// The drops, with the reason that records and reports name.

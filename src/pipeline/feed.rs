@@ -132,6 +132,7 @@ impl Feed<'_> {
     fn put_newest(&self, set: FrameSet) {
         let counters = self.shared.plan.counters;
         counters.sets.add(1);
+        self.count_surplus();
         if let Some(stale) = self.shared.work.put(self.stamped(set)) {
             counters.stale_sets.add(1);
             stale.set.frames().for_each(|frame| counters.of(frame.camera).stale.add(1));
@@ -157,12 +158,16 @@ impl Feed<'_> {
         Work { set, emitted_at: self.shared.clock.now() }
     }
 
-    /// Says that no more sets come.
-    fn end(&self) {
-        let counters = &self.shared.plan.counters.cameras;
-        for (n, camera) in counters.iter().enumerate() {
+    /// Takes over what the matcher counts.
+    fn count_surplus(&self) {
+        for (n, camera) in self.shared.plan.counters.cameras.iter().enumerate() {
             camera.unmatched.set(self.matcher.unmatched(CameraId(n as u8)));
         }
+    }
+
+    /// Says that no more sets come.
+    fn end(&self) {
+        self.count_surplus();
         self.shared.no_more_work.store(true, Ordering::Release);
         self.shared.wake_vision.unpark();
     }

@@ -11,6 +11,7 @@
 mod capture;
 pub mod counters;
 mod feed;
+pub mod health;
 pub mod latest;
 mod recording;
 pub mod stop;
@@ -307,8 +308,10 @@ fn hand_out(mut publish: impl FnMut(&Scene) -> io::Result<()>, shared: &Shared<'
         // Read before the queue is: what was pushed before the end was announced is then surely seen.
         let is_over = shared.no_more_scenes.load(Ordering::Acquire);
         match shared.scenes.pop() {
-            Some(scene) => {
+            Some(mut scene) => {
                 publish(&scene).map_err(PipelineError::Output)?;
+                // Its pictures go back to the cameras' pools.
+                scene.frames.clear();
                 let _ = shared.free_scenes.push(scene);
                 shared.wake_vision.unpark();
             }

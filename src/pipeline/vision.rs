@@ -1,5 +1,7 @@
 //! All that happens to one set: decode, find, follow, cut (every view at once), encode in one batch, associate, fuse.
 
+use std::time::{Duration, Instant};
+
 use rayon::prelude::*;
 
 use crate::config::Config;
@@ -17,7 +19,7 @@ use crate::image::Image;
 use crate::image::decode::{DecodeError, Decoder};
 use crate::infer::manifest::{ManifestError, Models};
 use crate::infer::{InferError, Placement, Runtime};
-use crate::scene::{FaceView, Scene};
+use crate::scene::{FaceView, Scene, StageTimes};
 
 /// Why the stages cannot be set up, or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +55,30 @@ struct Seen {
     looks: Vec<Appearance>,
     /// The aligned faces, one after another.
     cuts: Vec<f32>,
+    took: ViewTimes,
+}
+
+/// How long the stages of one view took.
+#[derive(Clone, Copy, Default)]
+struct ViewTimes {
+    decode: Duration,
+    find: Duration,
+    cut: Duration,
 }
 
 impl View {
     /// Looks at `frame`; what it shows is then in `self.seen`.
     fn step(&mut self, frame: &Frame) -> Result<(), InferError> {
         let Self { decoder, tracker, cut, image, seen } = self;
+        let mut watch = Stopwatch::start();
         if let Err(error) = decoder.step(frame, image) {
             seen.unreadable = Some(error);
             return Ok(());
         }
-        for track in tracker.step(image, frame.captured_at)? {
+        seen.took.decode = watch.lap();
+        let tracks = tracker.step(image, frame.captured_at)?;
+        seen.took.find = watch.lap();
+        for track in tracks {
             let mut face = FaceView {
                 camera: frame.camera,
                 seq: frame.seq,
@@ -89,6 +104,7 @@ impl View {
             seen.looks.push(Appearance::of(image, face.rect));
             seen.faces.push(face);
         }
+        seen.took.cut = watch.lap();
         Ok(())
     }
 }
@@ -177,6 +193,7 @@ impl Vision {
             })
         })?;
 
+        let mut watch = Stopwatch::start();
         candidates.clear();
         for seen in views.iter().map(|view| &view.seen) {
             encoder.push(&seen.cuts);
@@ -187,6 +204,7 @@ impl Vision {
             }));
         }
         let logits = encoder.step()?;
+        let encode = watch.lap();
         let people = associator.step(set.at, candidates);
         let faces = views.iter().flat_map(|view| &view.seen.faces);
         read.clear();
@@ -196,6 +214,16 @@ impl Vision {
             person: *person,
         }));
         fuser.step(set.at, read, &mut scene.people);
+        let slowest = |stage: fn(&ViewTimes) -> Duration| {
+            views.iter().map(|view| stage(&view.seen.took)).max().unwrap_or_default()
+        };
+        scene.stages = StageTimes {
+            decode: slowest(|took| took.decode),
+            find: slowest(|took| took.find),
+            cut: slowest(|took| took.cut),
+            encode,
+            fuse: watch.lap(),
+        };
 
         scene.set = set.number;
         scene.at = set.at;
@@ -203,7 +231,9 @@ impl Vision {
         scene.waited = set.waited;
         scene.frames.clear();
         let analysed = |(view, frame): (&View, &Option<Frame>)| {
-            frame.as_ref().filter(|_| view.seen.unreadable.is_none()).map(|f| f.seq)
+            let frame = frame.as_ref().filter(|_| view.seen.unreadable.is_none())?;
+            let (width, height) = view.image.full_size();
+            Some(Frame { width: width.round() as u32, height: height.round() as u32, ..frame.clone() })
         };
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
@@ -229,5 +259,21 @@ impl Seen {
         self.faces.clear();
         self.looks.clear();
         self.cuts.clear();
+        self.took = ViewTimes::default();
+    }
+}
+
+/// Measures one stretch after another.
+struct Stopwatch(Instant);
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the last call, or since the start.
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.0, now)
     }
 }

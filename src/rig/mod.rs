@@ -2,6 +2,8 @@
 //!
 //! The layout is aniposelib's (one table a camera), with keys of our own beside it.
 
+pub mod geometry;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;

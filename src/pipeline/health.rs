@@ -1,0 +1,213 @@
+//! How a run is doing: the times of its sets as percentiles, for the terminal, the page and whoever asks.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::scene::Scene;
+
+/// Sets that the recent percentiles look back at: ten seconds of a usual camera.
+const RECENT: usize = 300;
+
+/// What is measured of every set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields of the scene of these names say it")]
+pub enum Measure {
+    Decode,
+    Find,
+    Cut,
+    Encode,
+    Fuse,
+    Latency,
+    Wait,
+    Age,
+    Skew,
+}
+
+impl Measure {
+    /// How many there are.
+    pub const COUNT: usize = 9;
+
+    /// All of them: the stages in order, then what concerns the set as a whole.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Decode,
+        Self::Find,
+        Self::Cut,
+        Self::Encode,
+        Self::Fuse,
+        Self::Latency,
+        Self::Wait,
+        Self::Age,
+        Self::Skew,
+    ];
+
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Find => "find",
+            Self::Cut => "cut",
+            Self::Encode => "encode",
+            Self::Fuse => "fuse",
+            Self::Latency => "latency",
+            Self::Wait => "wait",
+            Self::Age => "age",
+            Self::Skew => "skew",
+        }
+    }
+
+    fn of(self, scene: &Scene) -> Duration {
+        match self {
+            Self::Decode => scene.stages.decode,
+            Self::Find => scene.stages.find,
+            Self::Cut => scene.stages.cut,
+            Self::Encode => scene.stages.encode,
+            Self::Fuse => scene.stages.fuse,
+            Self::Latency => scene.latency,
+            Self::Wait => scene.waited,
+            Self::Age => Duration::from_secs_f64(scene.age_ms.max(0.0) / 1e3),
+            Self::Skew => scene.skew,
+        }
+    }
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Quantiles {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// The times of one [`Measure`].
+struct Times {
+    /// Of the whole run, in microseconds.
+    whole: Histogram<u32>,
+    sum: Duration,
+    /// Of the last sets, in no order.
+    recent: Vec<Duration>,
+}
+
+impl Times {
+    fn new() -> Self {
+        // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
+        let whole =
+            Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid"));
+        Self { whole, sum: Duration::ZERO, recent: Vec::with_capacity(RECENT) }
+    }
+
+    fn add(&mut self, set: u64, time: Duration) {
+        self.whole.saturating_record((time.as_micros() as u64).max(1));
+        self.sum += time;
+        if self.recent.len() < RECENT {
+            self.recent.push(time);
+        } else {
+            self.recent[set as usize % RECENT] = time;
+        }
+    }
+
+    fn whole(&self) -> Quantiles {
+        let ms = |quantile| self.whole.value_at_quantile(quantile) as f64 / 1e3;
+        Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: self.whole.max() as f64 / 1e3 }
+    }
+
+    fn recent(&self) -> Quantiles {
+        let mut sorted = self.recent.clone();
+        sorted.sort_unstable();
+        let Some(last) = sorted.len().checked_sub(1) else { return Quantiles::default() };
+        // The nearest rank, in microseconds: finer says nothing.
+        let ms = |quantile: f64| sorted[(quantile * last as f64).round() as usize].as_micros() as f64 / 1e3;
+        Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: ms(1.0) }
+    }
+}
+
+/// Takes every result in.
+pub struct Health {
+    /// Sets analysed.
+    pub sets: u64,
+    /// Faces in them, views counted one by one.
+    pub faces: u64,
+    /// Sets that took more than half of the time there is for one.
+    pub slow: u64,
+    /// Half of the time there is for a set.
+    slow_from: Duration,
+    times: [Times; Measure::COUNT],
+}
+
+/// A report of [`Health`] at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Sets analysed.
+    pub sets: u64,
+    /// Sets that took more than half of the time there is for one.
+    pub slow: u64,
+    /// Percentiles over the last sets, in the order of [`Measure::ALL`].
+    pub recent: [Quantiles; Measure::COUNT],
+    /// Sums over the whole run, in the same order.
+    pub sums: [Duration; Measure::COUNT],
+}
+
+impl Health {
+    /// Nothing yet; a set comes every `period`.
+    #[must_use]
+    pub fn new(period: Duration) -> Self {
+        Self { sets: 0, faces: 0, slow: 0, slow_from: period / 2, times: std::array::from_fn(|_| Times::new()) }
+    }
+
+    /// Takes one set's result in.
+    pub fn add(&mut self, scene: &Scene) {
+        for (measure, times) in Measure::ALL.into_iter().zip(&mut self.times) {
+            times.add(self.sets, measure.of(scene));
+        }
+        self.sets += 1;
+        self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
+        self.slow += u64::from(scene.latency > self.slow_from);
+    }
+
+    /// Percentiles over the whole run.
+    #[must_use]
+    pub fn whole(&self, measure: Measure) -> Quantiles {
+        self.times[measure as usize].whole()
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report {
+            sets: self.sets,
+            slow: self.slow,
+            recent: self.times.each_ref().map(Times::recent),
+            sums: self.times.each_ref().map(|times| times.sum),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_percentiles_forget_and_those_of_the_run_do_not() {
+        let mut health = Health::new(Duration::from_millis(33));
+        let mut scene = Scene { latency: Duration::from_millis(40), ..Scene::default() };
+        (0..RECENT).for_each(|_| health.add(&scene));
+        scene.latency = Duration::from_millis(8);
+        (0..RECENT).for_each(|_| health.add(&scene));
+        let recent = health.report().recent[Measure::Latency as usize];
+        assert_eq!(recent, Quantiles { p50: 8.0, p95: 8.0, p99: 8.0, max: 8.0 });
+        let whole = health.whole(Measure::Latency);
+        assert!((whole.p99 - 40.0).abs() < 0.1, "{whole:?}");
+        assert_eq!((health.sets, health.slow), (2 * RECENT as u64, RECENT as u64));
+    }
+
+    #[test]
+    fn measures_stand_in_the_order_of_their_numbers() {
+        for (n, measure) in Measure::ALL.into_iter().enumerate() {
+            assert_eq!(measure as usize, n);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the pipeline pins up what the server may show. Lock-free: pinning costs the pipeline the same, whoever
+//! watches and however slowly, and next to nothing while nobody does.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+
+use atomic_waker::AtomicWaker;
+use axum::body::Bytes;
+use crossbeam_queue::ArrayQueue;
+
+use super::space::Head;
+use crate::frame::{Frame, PerCamera};
+use crate::pipeline::health::Report;
+use crate::pipeline::latest::Latest;
+
+/// Sets whose records may wait for the server: two seconds of a usual camera.
+const WAITING: usize = 64;
+
+/// What was found in one set.
+pub(super) struct Said {
+    /// The set's records, a line each.
+    pub lines: Bytes,
+    /// Where the heads are, when the rig is known.
+    pub heads: Vec<Head>,
+}
+
+/// The pictures of one set.
+pub(super) struct Pictures {
+    pub set: u64,
+    pub frames: PerCamera<Option<Frame>>,
+}
+
+/// Pinned up by the pipeline's output thread, taken down by the server's thread.
+pub(super) struct Board {
+    said: ArrayQueue<Said>,
+    pictures: Latest<Pictures>,
+    report: Latest<Report>,
+    watchers: AtomicUsize,
+    is_new: AtomicBool,
+    is_over: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            said: ArrayQueue::new(WAITING),
+            pictures: Latest::default(),
+            report: Latest::default(),
+            watchers: AtomicUsize::new(0),
+            is_new: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+}
+
+impl Board {
+    /// Whether anybody watches.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    pub(super) fn watchers(&self) -> usize {
+        self.watchers.load(Ordering::Relaxed)
+    }
+
+    /// Pins up a set; what nobody took down in time makes room.
+    pub(super) fn pin(&self, said: Said, pictures: Pictures) {
+        let _ = self.said.force_push(said);
+        let _ = self.pictures.put(pictures);
+        self.notify();
+    }
+
+    /// Pins up how the run is doing.
+    pub(super) fn pin_report(&self, report: Report) {
+        let _ = self.report.put(report);
+    }
+
+    /// Says that nothing more will come.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    fn notify(&self) {
+        self.is_new.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Waits until something is pinned up; `false` when the run is over.
+    pub(super) async fn news(&self) -> bool {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.is_new.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        !self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_pictures(&self) -> Option<Pictures> {
+        self.pictures.take()
+    }
+
+    pub(super) fn take_said(&self) -> Option<Said> {
+        self.said.pop()
+    }
+
+    pub(super) fn take_report(&self) -> Option<Report> {
+        self.report.take()
+    }
+
+    /// Counts a watcher for as long as the guard lives.
+    pub(super) fn watch(self: &std::sync::Arc<Self>) -> Watcher {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watcher(self.clone())
+    }
+}
+
+/// See [`Board::watch`].
+pub(super) struct Watcher(std::sync::Arc<Board>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

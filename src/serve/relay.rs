@@ -1,0 +1,225 @@
+//! Takes down what the pipeline pins up and hands it to every client: records to all, pictures as many as results
+//! allow, the state twice a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use tokio::sync::{broadcast, watch};
+
+use super::About;
+use super::board::{Board, Pictures, Said};
+use super::pace::{Load, Pace};
+use super::state::{Observer, Served, State};
+use crate::frame::{Frame, FrameBytes, PerCamera, PixelFormat};
+use crate::image::decode::jpeg_picture;
+use crate::image::encode::JpegEncoder;
+use crate::pipeline::counters::Counters;
+use crate::pipeline::health::Report;
+use crate::record::Recorder;
+
+/// Time between two states.
+const STATE_EVERY: Duration = Duration::from_millis(500);
+/// Sets whose records a slow client may be behind before it misses some.
+const RECORDS_KEPT: usize = 128;
+/// Of pictures of cameras that deliver none.
+const JPEG_QUALITY: i32 = 85;
+
+/// The pictures of one set, ready to be sent.
+#[derive(Default)]
+pub(super) struct Shots {
+    pub set: u64,
+    pub views: PerCamera<Option<Shot>>,
+}
+
+/// One camera's picture as JPEG.
+pub(super) struct Shot {
+    pub seq: u64,
+    pub width: u32,
+    pub height: u32,
+    jpeg: Jpeg,
+}
+
+enum Jpeg {
+    /// The camera's own bytes, of which the first so many are the picture.
+    OfCamera(FrameBytes, usize),
+    Encoded(Bytes),
+}
+
+impl Shot {
+    pub(super) fn jpeg(&self) -> &[u8] {
+        match &self.jpeg {
+            Jpeg::OfCamera(bytes, length) => &bytes[..*length],
+            Jpeg::Encoded(bytes) => bytes,
+        }
+    }
+}
+
+/// The state at one moment, in the forms that are asked for.
+pub(super) struct Snapshot {
+    pub state: State,
+    pub report: Report,
+    pub json: String,
+}
+
+/// What clients listen to. All channels close when the run is over.
+pub(super) struct Channels {
+    pub said: broadcast::Receiver<Arc<Said>>,
+    pub shots: watch::Receiver<Arc<Shots>>,
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Channels {
+    /// The same for one more client, from now on.
+    pub(super) fn listen(&self) -> Self {
+        Self { said: self.said.resubscribe(), shots: self.shots.clone(), snapshot: self.snapshot.clone() }
+    }
+}
+
+/// What clients tell.
+#[derive(Default)]
+pub(super) struct Feedback {
+    /// Held by every client that wants pictures.
+    pub wants_pictures: Arc<()>,
+    /// Sets of pictures sent.
+    pub pictures: AtomicU64,
+}
+
+/// Runs on the server's thread until the run is over.
+pub(super) struct Relay {
+    board: Arc<Board>,
+    feedback: Arc<Feedback>,
+    recorder: Recorder,
+    counters: Arc<Counters>,
+    observer: Observer,
+    pace: Pace,
+    encoder: JpegEncoder,
+    report: Report,
+    stale: u64,
+    said: broadcast::Sender<Arc<Said>>,
+    shots: watch::Sender<Arc<Shots>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Relay {
+    pub(super) fn new(
+        about: Arc<About>,
+        counters: Arc<Counters>,
+        recorder: Recorder,
+        board: Arc<Board>,
+        feedback: Arc<Feedback>,
+    ) -> Result<(Self, Channels), crate::image::encode::EncodeError> {
+        let mut observer = Observer::new(about.clone(), counters.clone());
+        let pace = Pace::new(about.period);
+        let report = Report::default();
+        // This is not the server's thread yet, whose CPU time counts.
+        let served = Served { cpu: None, ..served(&board, &feedback, &pace) };
+        let first = snapshot(&mut observer, &report, &served, &recorder);
+        let (said, on_said) = broadcast::channel(RECORDS_KEPT);
+        let (shots, on_shots) = watch::channel(Arc::default());
+        let (snapshot, on_snapshot) = watch::channel(Arc::new(first));
+        let encoder = JpegEncoder::new(JPEG_QUALITY)?;
+        let channels = Channels { said: on_said, shots: on_shots, snapshot: on_snapshot };
+        let relay = Self {
+            board,
+            feedback,
+            recorder,
+            counters,
+            observer,
+            pace,
+            encoder,
+            report,
+            stale: 0,
+            said,
+            shots,
+            snapshot,
+        };
+        Ok((relay, channels))
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut tick = tokio::time::interval(STATE_EVERY);
+        let board = self.board.clone();
+        loop {
+            tokio::select! {
+                goes_on = board.news() => {
+                    self.pass_on();
+                    if !goes_on {
+                        return;
+                    }
+                }
+                _ = tick.tick() => self.look(),
+            }
+        }
+    }
+
+    fn pass_on(&mut self) {
+        // Before the records, so that those of the pictures are there when the pictures come.
+        let pictures = if self.pace.may_send(Instant::now()) { self.board.take_pictures() } else { None };
+        while let Some(said) = self.board.take_said() {
+            // Nobody listens: fine.
+            let _ = self.said.send(Arc::new(said));
+        }
+        if let Some(pictures) = pictures.filter(|_| Arc::strong_count(&self.feedback.wants_pictures) > 1) {
+            let shots = self.develop(&pictures);
+            self.shots.send_replace(Arc::new(shots));
+        }
+    }
+
+    /// Cameras that deliver JPEG have done the work; others' pictures are encoded here, once for all clients.
+    fn develop(&mut self, pictures: &Pictures) -> Shots {
+        let mut shot = |frame: &Frame| {
+            let jpeg = if frame.format == PixelFormat::Mjpeg {
+                Jpeg::OfCamera(frame.bytes.clone(), jpeg_picture(&frame.bytes).ok()?.len())
+            } else {
+                let mut encoded = Vec::new();
+                self.encoder.step(frame, &mut encoded).ok()?;
+                Jpeg::Encoded(encoded.into())
+            };
+            Some(Shot { seq: frame.seq, width: frame.width, height: frame.height, jpeg })
+        };
+        let views = pictures.frames.iter().map(|frame| frame.as_ref().and_then(&mut shot)).collect();
+        Shots { set: pictures.set, views }
+    }
+
+    fn look(&mut self) {
+        if let Some(report) = self.board.take_report() {
+            let stale = self.counters.stale_sets.get();
+            self.pace.step(Load {
+                sets: report.sets - self.report.sets,
+                slow: report.slow - self.report.slow,
+                stale: stale - self.stale,
+            });
+            (self.report, self.stale) = (report, stale);
+        }
+        let served = served(&self.board, &self.feedback, &self.pace);
+        self.snapshot.send_replace(Arc::new(snapshot(&mut self.observer, &self.report, &served, &self.recorder)));
+    }
+}
+
+fn served(board: &Board, feedback: &Feedback, pace: &Pace) -> Served {
+    Served {
+        watchers: board.watchers(),
+        pictures: feedback.pictures.load(Ordering::Relaxed),
+        at_most_per_s: pace.at_most_per_s(),
+        cpu: thread_cpu_time(),
+    }
+}
+
+fn snapshot(observer: &mut Observer, report: &Report, served: &Served, recorder: &Recorder) -> Snapshot {
+    let state = observer.step(report, served, recorder.status());
+    let json = serde_json::to_string(&state).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    Snapshot { state, report: report.clone(), json }
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_time() -> Option<Duration> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
+    }
+    #[cfg(not(unix))]
+    None
+}

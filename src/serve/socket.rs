@@ -1,0 +1,195 @@
+//! One page's WebSocket. The page acknowledges every message when it has drawn it, and at most two are under way: a
+//! slow page gets fewer pictures, never older ones.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::{Instant, timeout};
+
+use super::About;
+use super::board::Said;
+use super::relay::{Channels, Feedback, Shots};
+
+/// Messages that a page may have without having drawn them: one on its way, one in work.
+const UNDER_WAY: u64 = 2;
+/// A page that takes nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a page says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Wish {
+    /// The message that was drawn last.
+    ack: Option<u64>,
+    /// Whether to send pictures from now on.
+    pictures: Option<bool>,
+    /// One message with pictures, whatever the page said before.
+    step: bool,
+}
+
+/// The head of a message; pictures follow it in the order of `views`.
+#[derive(Serialize)]
+struct Caption<'a> {
+    set: u64,
+    views: Vec<PictureCaption<'a>>,
+}
+
+#[derive(Serialize)]
+struct PictureCaption<'a> {
+    camera: &'a str,
+    seq: u64,
+    width: u32,
+    height: u32,
+    bytes: usize,
+}
+
+/// Serves one page until it goes or the run is over.
+pub(super) struct Client {
+    pub socket: WebSocket,
+    pub about: Arc<About>,
+    pub channels: Channels,
+    pub feedback: Arc<Feedback>,
+}
+
+/// What to do next.
+enum Cause {
+    Heard(Message),
+    Pictures,
+    State,
+    Over,
+}
+
+impl Client {
+    pub(super) async fn run(mut self) {
+        let (mut wants_pictures, mut steps) = (true, false);
+        let (mut sent, mut drawn) = (0, 0);
+        let mut heard_at = Instant::now();
+        self.channels.snapshot.mark_changed();
+        self.channels.shots.mark_unchanged();
+        loop {
+            let may_send = sent - drawn < UNDER_WAY;
+            // Held while pictures are wanted: the relay prepares them only then.
+            let wish = (wants_pictures || steps).then(|| self.feedback.wants_pictures.clone());
+            let cause = tokio::select! {
+                heard = self.socket.recv() => match heard {
+                    Some(Ok(message)) => Cause::Heard(message),
+                    Some(Err(_)) | None => return,
+                },
+                changed = once(may_send && wish.is_some(), self.channels.shots.changed()) => {
+                    if changed.is_ok() { Cause::Pictures } else { Cause::Over }
+                }
+                changed = once(may_send, self.channels.snapshot.changed()) => {
+                    if changed.is_ok() { Cause::State } else { Cause::Over }
+                }
+                () = tokio::time::sleep_until(heard_at + PATIENCE) => return,
+            };
+            let message = match cause {
+                Cause::Heard(Message::Text(text)) => {
+                    heard_at = Instant::now();
+                    let Ok(wish) = serde_json::from_str::<Wish>(&text) else {
+                        return self.close(close_code::POLICY, "this is no message of the page").await;
+                    };
+                    drawn = wish.ack.map_or(drawn, |ack| ack.clamp(drawn, sent));
+                    wants_pictures = wish.pictures.unwrap_or(wants_pictures);
+                    steps |= wish.step;
+                    continue;
+                }
+                Cause::Heard(_) => continue,
+                Cause::Pictures => {
+                    let shots = self.channels.shots.borrow_and_update().clone();
+                    self.feedback.pictures.fetch_add(1, Ordering::Relaxed);
+                    steps = false;
+                    self.message(sent + 1, Some(&shots))
+                }
+                Cause::State => self.message(sent + 1, None),
+                Cause::Over => {
+                    // The last records.
+                    let last = self.message(sent + 1, None);
+                    let _ = self.send(last).await;
+                    return self.close(close_code::AWAY, "the run has ended").await;
+                }
+            };
+            sent += 1;
+            if self.send(message).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// `None` when the page is gone.
+    async fn send(&mut self, message: Vec<u8>) -> Option<()> {
+        timeout(PATIENCE, self.socket.send(Message::Binary(message.into()))).await.ok()?.ok()
+    }
+
+    /// Length of the JSON, the JSON, the pictures.
+    fn message(&mut self, n: u64, shots: Option<&Shots>) -> Vec<u8> {
+        let mut json = format!("{{\"n\":{n}");
+        if self.channels.snapshot.has_changed().unwrap_or(false) || shots.is_none() {
+            json += ",\"state\":";
+            json += &self.channels.snapshot.borrow_and_update().json;
+        }
+        let (said, missed) = self.catch_up();
+        let lines =
+            said.iter().flat_map(|said| said.lines.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty());
+        let records: Vec<&str> = lines.filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        json += &format!(",\"records\":[{}],\"missed\":{missed}", records.join(","));
+        let heads: Vec<_> = said.iter().flat_map(|said| &said.heads).collect();
+        for (key, value) in [
+            ("heads", (!heads.is_empty()).then(|| serde_json::to_string(&heads))),
+            ("pictures", shots.map(|shots| serde_json::to_string(&self.caption(shots)))),
+        ] {
+            if let Some(Ok(value)) = value {
+                json += &format!(",\"{key}\":{value}");
+            }
+        }
+        json.push('}');
+        let pictures =
+            || shots.into_iter().flat_map(|shots| shots.views.iter().flatten()).map(super::relay::Shot::jpeg);
+        let mut message = Vec::with_capacity(4 + json.len() + pictures().map(<[u8]>::len).sum::<usize>());
+        message.extend_from_slice(&(json.len() as u32).to_le_bytes());
+        message.extend_from_slice(json.as_bytes());
+        pictures().for_each(|jpeg| message.extend_from_slice(jpeg));
+        message
+    }
+
+    /// The sets that were analysed since the last message, and how many were missed.
+    fn catch_up(&mut self) -> (Vec<Arc<Said>>, u64) {
+        let (mut all, mut missed) = (Vec::new(), 0);
+        loop {
+            match self.channels.said.try_recv() {
+                Ok(said) => all.push(said),
+                Err(TryRecvError::Lagged(count)) => missed += count,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return (all, missed),
+            }
+        }
+    }
+
+    fn caption(&self, shots: &Shots) -> Caption<'_> {
+        let views = shots.views.iter().zip(&self.about.header.cameras).filter_map(|(shot, camera)| {
+            let shot = shot.as_ref()?;
+            Some(PictureCaption {
+                camera,
+                seq: shot.seq,
+                width: shot.width,
+                height: shot.height,
+                bytes: shot.jpeg().len(),
+            })
+        });
+        Caption { set: shots.set, views: views.collect() }
+    }
+
+    async fn close(mut self, code: u16, reason: &'static str) {
+        let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+        let _ = timeout(Duration::from_secs(1), self.socket.send(farewell)).await;
+    }
+}
+
+/// `future` if `condition` holds, else one that is never ready.
+async fn once<T>(condition: bool, future: impl Future<Output = T>) -> T {
+    if condition { future.await } else { pending().await }
+}
