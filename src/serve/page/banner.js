@@ -5,7 +5,7 @@ import { byId, setHidden, setText } from "./dom.js";
 
 const NAMES = { connecting: "connecting", open: "connected", lost: "connection lost", refused: "token needed" };
 
-/** @param {{state: string, reason?: string, againIn?: number}} change @param {string} before the state until now */
+/** @param {{state: string, reason?: string}} change */
 export function showConnection({ state, reason }) {
   const before = document.body.dataset.connection;
   document.body.dataset.connection = state;

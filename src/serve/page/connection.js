@@ -14,10 +14,12 @@ export class Connection {
   #timer = 0;
   #watchdog = 0;
   #lastAck = null;
+  // Why it was lost; what came of further attempts tells nothing new.
+  #reason = "";
 
   /**
    * @param {(message: object) => Promise<void>} onMessage settles when the message has been drawn
-   * @param {(change: {state: "connecting"|"open"|"lost"|"refused", reason?: string, againIn?: number}) => void} onChange
+   * @param {(change: {state: "connecting"|"open"|"lost"|"refused", reason?: string}) => void} onChange
    * @param {() => boolean} wantsPictures
    */
   constructor(onMessage, onChange, wantsPictures) {
@@ -58,7 +60,8 @@ export class Connection {
       if (socket !== this.#socket) return;
       this.#socket = null;
       clearTimeout(this.#watchdog);
-      if (opened) this.#again(reason);
+      if (opened) this.#reason = reason;
+      if (opened) this.#again();
       else this.#askWhy();
     };
   }
@@ -89,7 +92,8 @@ export class Connection {
       if (socket !== this.#socket) return;
       this.#socket = null;
       socket.close();
-      this.#again("nothing arrived any more");
+      this.#reason = "";
+      this.#again();
     }, SILENCE_MS);
   }
 
@@ -98,11 +102,11 @@ export class Connection {
     const status = await api("GET", "/api/state").then(() => 200, (error) => error.status);
     if (this.#socket) return;
     if (status === 401 || status === 403) this.onChange({ state: "refused" });
-    else this.#again("");
+    else this.#again();
   }
 
-  #again(reason) {
-    this.onChange({ state: "lost", reason, againIn: this.#wait });
+  #again() {
+    this.onChange({ state: "lost", reason: this.#reason });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.open(), this.#wait);
     this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);

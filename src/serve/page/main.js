@@ -38,10 +38,10 @@ async function receive(message) {
   if (message.pictures && accepted()) {
     const { set, views } = message.pictures;
     const pictured = { set, instant: trace.find(set), views, heads: (message.heads ?? []).filter((head) => head?.set === set) };
-    if (player.arrive(pictured)) await drawShown();
+    if (player.arrive(pictured) && !document.hidden) await drawShown();
   }
   if (document.hidden) return;
-  if (!player.paused) people.show(trace.newest);
+  if (!player.paused) people.tick(trace.newest);
   timeline.tick();
 }
 
@@ -69,18 +69,23 @@ function forget() {
 async function drawShown() {
   const pictured = player.shown;
   if (!pictured) return;
-  const bitmaps = new Map();
+  const decoded = new Map();
   await Promise.all(pictured.views.map(async (view) => {
-    const bitmap = await createImageBitmap(view.jpeg).catch(() => null);
-    if (bitmap) bitmaps.set(view.camera, bitmap);
+    const picture = await createImageBitmap(view.jpeg).catch(() => null);
+    if (picture) decoded.set(view.camera, picture);
   }));
   await nextFrame();
-  mosaic.draw(pictured, bitmaps, selected);
-  for (const bitmap of bitmaps.values()) bitmap.close();
+  // Meanwhile another set may have become the one to show.
+  if (pictured === player.shown) drawNow(pictured, decoded);
+  for (const picture of decoded.values()) picture.close();
+}
+
+function drawNow(pictured, decoded) {
+  mosaic.draw(pictured, decoded, selected);
   space.show(pictured.heads, pictured.instant);
   if (player.paused) people.show(pictured.instant);
   if (player.paused && pictured.instant) timeline.freeze(pictured.instant.at);
-  tellShown(pictured);
+  tellShown(pictured, mosaic.size);
 }
 
 // A hidden page gets no animation frames; it must not wait for one.
@@ -91,10 +96,10 @@ function nextFrame() {
   });
 }
 
-function tellShown({ set, views }) {
+function tellShown({ set, views }, cameras) {
   const { behind, kept } = player.place;
   const where = player.paused ? ` · paused, ${behind ? `${behind} of ${kept - 1} back` : "newest"}` : "";
-  setText(byId("shown"), `set ${set} · ${views.length} views${where}`);
+  setText(byId("shown"), `set ${set} · ${views.length} of ${cameras} views${where}`);
 }
 
 function pause(paused) {
@@ -150,7 +155,10 @@ byId("step-back").addEventListener("click", stepBack);
 byId("step-forward").addEventListener("click", stepForward);
 byId("theme").addEventListener("click", toggleTheme);
 byId("banner-action").addEventListener("click", () => connection.open());
-document.addEventListener("visibilitychange", () => connection.update());
+document.addEventListener("visibilitychange", () => {
+  connection.update();
+  if (!document.hidden) drawShown();
+});
 addEventListener("hashchange", () => takeToken() && connection.open());
 onThemeChange(() => {
   timeline.repaint();

@@ -20,8 +20,9 @@ export function readMessage(buffer) {
   let start = 4 + length;
   if (!Array.isArray(message.pictures?.views)) delete message.pictures;
   for (const view of message.pictures?.views ?? []) {
-    view.jpeg = new Blob([new Uint8Array(buffer.slice(start, start + view.bytes))], { type: "image/jpeg" });
-    start += view.bytes;
+    const length = Math.max(0, Math.min(view.bytes || 0, buffer.byteLength - start));
+    view.jpeg = new Blob([new Uint8Array(buffer, start, length)], { type: "image/jpeg" });
+    start += length;
   }
   return message;
 }

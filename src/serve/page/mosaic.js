@@ -1,9 +1,11 @@
 // All views side by side, as large as the space allows; or one of them large and the others as a strip.
 
-import { byId, make, setChildren } from "./dom.js";
+import { byId, make, setChildren, setStyle } from "./dom.js";
 import { Tile } from "./tile.js";
 
 const GAP = 6;
+// So many views stand beside a large one; more stand below it, in rows.
+const MOST_BESIDE = 4;
 
 export class Mosaic {
   #root = byId("views");
@@ -22,6 +24,10 @@ export class Mosaic {
     addEventListener("resize", () => this.#layout());
   }
 
+  get size() {
+    return this.#tiles.length;
+  }
+
   cameras(list) {
     const names = list.map((camera) => camera.name);
     if (names.join("\n") !== this.#tiles.map((tile) => tile.camera).join("\n")) {
@@ -33,12 +39,12 @@ export class Mosaic {
     this.#tiles.forEach((tile, place) => tile.state(list[place]));
   }
 
-  /** @param {Map<string, ImageBitmap>} bitmaps by camera */
-  draw(pictured, bitmaps, selected) {
+  /** @param {Map<string, ImageBitmap>} decoded by camera */
+  draw(pictured, decoded, selected) {
     const aspect = this.#aspect();
     for (const tile of this.#tiles) {
       const view = pictured.views.find((each) => each.camera === tile.camera);
-      tile.draw(pictured, view, bitmaps.get(tile.camera), selected);
+      tile.draw(pictured, view, decoded.get(tile.camera), selected);
     }
     this.#last = pictured;
     if (this.#aspect() !== aspect) this.#layout(true);
@@ -71,7 +77,7 @@ export class Mosaic {
 
   #layout(force = false) {
     const width = this.#root.clientWidth;
-    const height = Math.max(260, Math.min(innerHeight * (innerWidth < 700 ? 0.8 : 0.56), width * 0.75));
+    const height = Math.max(260, innerHeight * (innerWidth < 700 ? 0.62 : 0.56));
     const key = `${width} ${Math.round(height)}`;
     if (!width || (key === this.#width && !force)) return;
     this.#width = key;
@@ -88,10 +94,21 @@ export class Mosaic {
     }
 
     const aspect = this.#aspect();
-    if (large) {
+    const beside = large && others.length > 0 && others.length <= MOST_BESIDE && width > 600;
+    this.#root.classList.toggle("beside", Boolean(beside));
+    if (beside) {
+      const n = others.length;
+      // Heights are solved such that the large one and the column of the others fill the width together.
+      const fills = (width - GAP + (aspect * (n - 1) * GAP) / n) / (aspect * (1 + 1 / n));
+      const tall = Math.floor(Math.min(height, fills));
+      const each = Math.floor((tall - (n - 1) * GAP) / n);
+      large.resize(Math.floor(tall * aspect), tall);
+      for (const tile of others) tile.resize(Math.floor(each * aspect), each);
+      setStyle(this.#root, "--others", String(n));
+    } else if (large) {
       const strip = bestGrid(others.length, width, height * 0.24, aspect);
-      const room = height - (others.length ? strip.height * strip.rows + GAP * strip.rows : 0);
-      large.resize(Math.floor(Math.min(width, room * aspect)), Math.floor(Math.min(room, width / aspect)));
+      const room = height - (strip.height + GAP) * strip.rows;
+      large.resize(width, Math.floor(Math.min(room, width / aspect)));
       for (const tile of others) tile.resize(strip.width, strip.height);
     } else {
       const grid = bestGrid(this.#tiles.length, width, height, aspect);

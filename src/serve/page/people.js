@@ -4,6 +4,7 @@ import { Card } from "./card.js";
 import { byId, setChildren, setHidden } from "./dom.js";
 
 const GONE_AFTER_MS = 3000;
+const REFRESH_MS = 90;
 
 export class People {
   #root = byId("people");
@@ -11,6 +12,7 @@ export class People {
   /** @type {Map<number, Card>} */
   #cards = new Map();
   #selected = null;
+  #shownAt = 0;
 
   constructor(select) {
     this.select = select;
@@ -19,6 +21,13 @@ export class People {
   /** The ids, as the cards are ordered. */
   get ids() {
     return [...this.#cards.keys()].sort((a, b) => a - b);
+  }
+
+  /** Shows the newest instant, if the last time is long enough ago for figures to be read. */
+  tick(instant) {
+    if (performance.now() - this.#shownAt < REFRESH_MS) return;
+    this.#shownAt = performance.now();
+    this.show(instant);
   }
 
   /** @param {?import("./trace.js").Instant} instant */

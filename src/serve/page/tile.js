@@ -5,6 +5,10 @@ import { make, setData, setHidden, setText } from "./dom.js";
 import { number, percent } from "./format.js";
 import { density, fit } from "./surface.js";
 
+const DARK = "#0a0e12";
+// A tile of less pixels has room for the name of an expression, but not for its probability.
+const NARROW = 240;
+
 export class Tile {
   #picture = make("canvas", "picture");
   #marks = make("canvas", "marks");
@@ -60,15 +64,15 @@ export class Tile {
   /**
    * @param {object} pictured the set
    * @param {?{width: number, height: number}} view its picture of this camera, if it has one
-   * @param {?ImageBitmap} bitmap that picture, decoded
+   * @param {?ImageBitmap} picture it, decoded
    */
-  draw(pictured, view, bitmap, selected) {
+  draw(pictured, view, picture, selected) {
     setData(this.node, "set", pictured.set);
-    this.node.classList.toggle("without-frame", !bitmap);
+    this.node.classList.toggle("without-frame", !picture);
     this.#faces = [];
-    if (bitmap) {
-      this.#frame = { width: view.width || bitmap.width, height: view.height || bitmap.height };
-      this.#drawPicture(bitmap);
+    if (picture) {
+      this.#frame = { width: view.width || picture.width, height: view.height || picture.height };
+      this.#drawPicture(picture);
       for (const record of pictured.instant?.records ?? []) {
         const seen = record.views?.find((each) => each.camera === this.camera);
         if (seen && record.person != null && seen.box?.length === 4) this.#faces.push({ person: record.person, ...seen });
@@ -85,22 +89,25 @@ export class Tile {
     pen.clearRect(0, 0, width, height);
     if (!this.#faces.length) return;
     const place = this.#placement();
-    const large = width > 360 ? 12 : 10.5;
-    pen.font = `600 ${large}px system-ui, sans-serif`;
+    const size = width > 360 ? 12 : 10.5;
+    pen.font = `600 ${size}px system-ui, sans-serif`;
     pen.textBaseline = "middle";
+    const labels = [];
     for (const face of this.#faces) {
       pen.globalAlpha = selected == null || selected === face.person ? 1 : 0.4;
-      drawFace(pen, face, place, face.person === selected, large, width, height);
+      drawFace(pen, face, place, face.person === selected);
+      labels.push(drawLabel(pen, face, place, size, { width, height }, labels));
     }
     pen.globalAlpha = 1;
   }
 
   // Never larger than the picture: enlarging it is the compositor's work, and free.
-  #drawPicture(bitmap) {
-    const scale = Math.min(1, (this.#size.width * density()) / bitmap.width);
-    const [w, h] = [Math.max(1, Math.round(bitmap.width * scale)), Math.max(1, Math.round(bitmap.height * scale))];
+  #drawPicture(picture) {
+    const { width, height } = picture;
+    const scale = Math.min(1, (this.#size.width * density()) / width);
+    const [w, h] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
     if (this.#picture.width !== w || this.#picture.height !== h) Object.assign(this.#picture, { width: w, height: h });
-    this.#picture.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0, w, h);
+    this.#picture.getContext("2d", { alpha: false }).drawImage(picture, 0, 0, w, h);
   }
 
   // The picture is fitted into the tile whole (object-fit: contain); a box has to follow it.
@@ -132,7 +139,7 @@ export class Tile {
   }
 }
 
-function drawFace(pen, face, { scale, left, top }, strong, size, width, height) {
+function drawFace(pen, face, { scale, left, top }, strong) {
   const [x, y, w, h] = face.box.map((value) => value * scale);
   const colour = personColour(face.person);
   const [x0, y0] = [left + x, top + y];
@@ -151,23 +158,33 @@ function drawFace(pen, face, { scale, left, top }, strong, size, width, height) 
     pen.fillStyle = colour;
     pen.fill();
   }
+}
 
+/** Draws a face's label above its box, or where it covers none of the `taken` ones; returns the place it took. */
+function drawLabel(pen, face, { scale, left, top }, size, room, taken) {
+  const [x, y, , h] = face.box.map((value) => value * scale);
   const says = best(face.probabilities);
   const id = String(face.person);
-  const text = `${says.name} ${percent(says.probability)}`;
+  const text = room.width < NARROW ? says.name : `${says.name} ${percent(says.probability)}`;
   const tall = size + 7;
   const idWide = Math.max(tall, pen.measureText(id).width + 8);
   const wide = idWide + pen.measureText(text).width + 22;
-  const lx = Math.max(0, Math.min(width - wide, x0 - 1));
-  const ly = y0 >= tall + 2 ? y0 - tall - 2 : Math.min(height - tall, y0 + h + 2);
+  const lx = Math.max(0, Math.min(room.width - wide, left + x - 1));
+  const above = top + y - tall - 2;
+  const below = top + y + h + 2;
+  const free = (ly) => ly >= 0 && ly + tall <= room.height
+    && !taken.some((other) => lx < other.x + other.wide && other.x < lx + wide && Math.abs(ly - other.y) < tall);
+  const ly = [above, below, above - tall - 1, below + tall + 1].find(free) ?? Math.max(0, above);
+
   pen.fillStyle = "rgb(10 14 18 / 0.82)";
   pen.fillRect(lx, ly, wide, tall);
-  pen.fillStyle = colour;
+  pen.fillStyle = personColour(face.person);
   pen.fillRect(lx, ly, idWide, tall);
-  pen.fillStyle = "#0a0e12";
+  pen.fillStyle = DARK;
   pen.fillText(id, lx + (idWide - pen.measureText(id).width) / 2, ly + tall / 2 + 0.5);
   pen.fillStyle = classOf(says.name).colour;
   pen.fillRect(lx + idWide + 5, ly + tall / 2 - 4, 8, 8);
   pen.fillStyle = "#ffffff";
   pen.fillText(text, lx + idWide + 17, ly + tall / 2 + 0.5);
+  return { x: lx, y: ly, wide };
 }
