@@ -5,12 +5,12 @@ import { byId, setHidden, setText } from "./dom.js";
 
 const NAMES = { connecting: "connecting", open: "connected", lost: "connection lost", refused: "token needed" };
 
-/** @param {{state: string, reason?: string}} change */
-export function showConnection({ state, reason }) {
+/** @param {{state: string, ended?: boolean}} change */
+export function showConnection({ state, ended }) {
   const before = document.body.dataset.connection;
   document.body.dataset.connection = state;
   setText(byId("connection"), NAMES[state]);
-  const [title, text] = explain(state, reason);
+  const [title, text] = explain(state, ended);
   setText(byId("banner-title"), title);
   setText(byId("banner-text"), text);
   setText(byId("banner-action"), "Try now");
@@ -18,7 +18,7 @@ export function showConnection({ state, reason }) {
   if (before !== state && (title || before === "lost")) announce(title || "Connected again.");
 }
 
-function explain(state, reason) {
+function explain(state, ended) {
   if (state === "refused") {
     return [
       "This address needs the token that vultus printed when it started.",
@@ -26,7 +26,6 @@ function explain(state, reason) {
     ];
   }
   if (state !== "lost") return ["", ""];
-  const ended = /run has ended/.test(reason ?? "");
   return [
     ended ? "The run has ended." : "The connection to vultus is lost.",
     `What you see is the last that arrived. This page tries again by itself${ended ? " and goes on when vultus is started anew" : ""}.`,

@@ -7,6 +7,8 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 3000;
 // The server sends its state twice a second. Silence of this length is a dead line that nobody closed.
 const SILENCE_MS = 8000;
+// The code with which a server closes that shuts down.
+const GOING_AWAY = 1001;
 
 export class Connection {
   #socket = null;
@@ -14,12 +16,12 @@ export class Connection {
   #timer = 0;
   #watchdog = 0;
   #lastAck = null;
-  // Why it was lost; what came of further attempts tells nothing new.
-  #reason = "";
+  // The server said that it goes; what comes of further attempts tells nothing new.
+  #ended = false;
 
   /**
    * @param {(message: object) => Promise<void>} onMessage settles when the message has been drawn
-   * @param {(change: {state: "connecting"|"open"|"lost"|"refused", reason?: string}) => void} onChange
+   * @param {(change: {state: "connecting"|"open"|"lost"|"refused", ended?: boolean}) => void} onChange
    * @param {() => boolean} wantsPictures
    */
   constructor(onMessage, onChange, wantsPictures) {
@@ -56,11 +58,11 @@ export class Connection {
         .catch((error) => console.error(error))
         .then(() => this.#acknowledge(socket, message.n));
     };
-    socket.onclose = ({ reason }) => {
+    socket.onclose = ({ code }) => {
       if (socket !== this.#socket) return;
       this.#socket = null;
       clearTimeout(this.#watchdog);
-      if (opened) this.#reason = reason;
+      if (opened) this.#ended = code === GOING_AWAY;
       if (opened) this.#again();
       else this.#askWhy();
     };
@@ -92,7 +94,7 @@ export class Connection {
       if (socket !== this.#socket) return;
       this.#socket = null;
       socket.close();
-      this.#reason = "";
+      this.#ended = false;
       this.#again();
     }, SILENCE_MS);
   }
@@ -106,7 +108,7 @@ export class Connection {
   }
 
   #again() {
-    this.onChange({ state: "lost", reason: this.#reason });
+    this.onChange({ state: "lost", ended: this.#ended });
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.open(), this.#wait);
     this.#wait = Math.min(LONGEST_WAIT_MS, this.#wait * 2);

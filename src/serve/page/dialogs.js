@@ -1,8 +1,11 @@
 // The notice that comes before the first picture, and the help.
 
-import { byId, make } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 import { DROPS, OTHER, TIMES } from "./figures.js";
 import { always } from "./remember.js";
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+const BY_NETWORK = "Pictures go over your network from the machine that runs vultus to this browser, unencrypted unless you have seen to it, and nowhere else.";
 
 const notice = byId("notice");
 const help = byId("help-dialog");
@@ -23,6 +26,7 @@ export function setUpDialogs(onAccept) {
     entry.append(make("dt", "", name.replace("_", " ")), make("dd", "", meaning));
     byId("glossary").append(entry);
   }
+  if (!LOOPBACK.test(location.hostname)) for (const node of document.querySelectorAll(".where")) setText(node, BY_NETWORK);
   byId("help").addEventListener("click", openHelp);
   byId("help-close").addEventListener("click", () => help.close());
   byId("privacy").addEventListener("click", () => notice.showModal());

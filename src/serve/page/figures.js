@@ -10,7 +10,7 @@ export const TIMES = [
   ["latency", "The pipeline's own time: from the set being complete to its result."],
   ["wait", "Waiting for the other cameras after the reference camera's frame has come."],
   ["age", "From the exposure of the reference frame to the result: how old what you see was when it was known."],
-  ["skew", "How far the frames of one set are apart in time. More than half a period is not in sync."],
+  ["skew", "How far the frames of one set are apart in time, first to last. In sync, it stays below one period of the cameras."],
 ];
 
 /** [key in `dropped`, what it is] */

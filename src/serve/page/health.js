@@ -66,9 +66,8 @@ export class Health {
     for (const camera of cameras) {
       if (!this.#cameras.has(camera.name)) this.#cameras.set(camera.name, this.#cameraRow(camera.name));
       const { row, name, cells } = this.#cameras.get(camera.name);
-      const { dropped = {} } = camera;
       const values = [
-        camera.state ?? "–", number(camera.fps), count(camera.received), ...DROPS.map(([key]) => count(dropped[key])),
+        camera.state ?? "–", number(camera.fps), count(camera.received), ...DROPS.map(([key]) => count(camera.dropped?.[key])),
         count(camera.without_set), count(camera.stalls), count(camera.losses), count(camera.reopen_attempts),
       ];
       values.forEach((value, place) => {
@@ -112,7 +111,7 @@ export class Health {
 function heading(text, title = "") {
   const cell = make("th", "", text);
   cell.scope = "col";
-  cell.title = title;
+  if (title) cell.title = title;
   return cell;
 }
 

@@ -27,7 +27,7 @@ const space = new Space();
 const status = new Status();
 const health = new Health();
 const recording = new Recording();
-const connection = new Connection(receive, showConnection, () => accepted() && !player.paused && !document.hidden);
+const connection = new Connection(receive, connectionChanged, () => accepted() && !player.paused && !document.hidden);
 
 let run = null;
 let selected = null;
@@ -43,6 +43,11 @@ async function receive(message) {
   if (document.hidden) return;
   if (!player.paused) people.tick(trace.newest);
   timeline.tick();
+}
+
+function connectionChanged(change) {
+  showConnection(change);
+  if (change.ended) recording.show({ state: "off" });
 }
 
 function showState(state) {

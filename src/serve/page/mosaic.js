@@ -89,7 +89,6 @@ export class Mosaic {
     if (this.#root.contains(focused)) focused.focus({ preventScroll: true });
     for (const tile of this.#tiles) {
       tile.node.classList.toggle("large", tile === large);
-      tile.node.classList.toggle("small", Boolean(large) && tile !== large);
       tile.node.setAttribute("aria-label", `View of ${tile.camera}: ${tile === large ? "all views again" : "enlarge"}`);
     }
 

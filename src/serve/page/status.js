@@ -35,7 +35,7 @@ export class Status {
   show(state) {
     const times = state.times_ms ?? {};
     const period = state.sets?.period_ms;
-    const { page = {} } = state;
+    const page = state.page ?? {};
     setText(this.#run, [state.source, state.runtime, state.device, Number.isFinite(state.uptime_s) && `up ${roughly(state.uptime_s)}`].filter(Boolean).join(" · "));
     setTitle(this.#run, `vultus ${state.vultus ?? ""}, ${state.runtime ?? "?"} on ${state.device ?? "?"}; stamps: ${state.clock ?? "?"}`);
 
@@ -59,6 +59,6 @@ export class Status {
 }
 
 function allDrops(state) {
-  const frames = (state.cameras ?? []).flatMap(({ dropped = {} }) => DROPS.filter(([key]) => key !== "stale").map(([key]) => dropped[key] ?? 0));
+  const frames = (state.cameras ?? []).flatMap(({ dropped }) => DROPS.filter(([key]) => key !== "stale").map(([key]) => dropped?.[key] ?? 0));
   return frames.reduce((sum, each) => sum + each, state.sets?.stale ?? 0);
 }

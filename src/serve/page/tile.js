@@ -8,6 +8,8 @@ import { density, fit } from "./surface.js";
 const DARK = "#0a0e12";
 // A tile of less pixels has room for the name of an expression, but not for its probability.
 const NARROW = 240;
+// And here only the most necessary is said.
+const TINY = 150;
 
 export class Tile {
   #picture = make("canvas", "picture");
@@ -53,6 +55,9 @@ export class Tile {
     this.#size = { width, height };
     this.node.style.width = `${width}px`;
     this.node.style.height = `${height}px`;
+    this.node.classList.toggle("narrow", width < NARROW);
+    this.node.classList.toggle("tiny", width < TINY);
+    this.#tell();
   }
 
   state(camera) {
@@ -129,13 +134,13 @@ export class Tile {
   #tell() {
     const { state } = this.node.dataset;
     const set = this.node.dataset.set !== undefined;
-    let text = "";
-    if (state === "lost") text = "lost: unplugged or not answering; vultus tries to open it again";
-    else if (state === "silent") text = "silent: no frame for a while";
-    else if (!set) text = "waiting for a picture";
-    else if (this.node.classList.contains("without-frame")) text = "no frame in this set";
-    setText(this.#note, text);
-    setHidden(this.#note, !text);
+    let [word, more] = ["", ""];
+    if (state === "lost") [word, more] = ["lost", "trying to open it again"];
+    else if (state === "silent") [word, more] = ["silent", "no frames just now"];
+    else if (!set) word = "waiting";
+    else if (this.node.classList.contains("without-frame")) word = "no frame in this set";
+    setText(this.#note, more && this.#size.width >= TINY ? `${word}: ${more}` : word);
+    setHidden(this.#note, !word);
   }
 }
 
