@@ -1,0 +1,64 @@
+// The header's figures: in sync? dropped? how late? And which program this is.
+
+import { byId, make, setData, setHidden, setText, setTitle } from "./dom.js";
+import { DROPS, MEANINGS } from "./figures.js";
+import { count, number, roughly } from "./format.js";
+
+// What the server allows at most when nothing holds it back.
+const FULL_PICTURES_PER_S = 15;
+
+export class Status {
+  #fields = new Map();
+  #run = byId("run");
+  #held = byId("held-back");
+
+  constructor() {
+    const fields = [
+      ["sets", "sets/s", "Frame sets analysed a second."],
+      ["pictures", "pictures/s", "Sets whose pictures are sent to this page a second; every set is analysed all the same."],
+      ["skew", "skew p50 / p95", MEANINGS.skew],
+      ["latency", "latency p50 / p99", MEANINGS.latency],
+      ["age", "age p50", MEANINGS.age],
+      ["drops", "dropped", "Frames and sets dropped since the start, for any reason; the table below says why."],
+    ];
+    for (const [key, label, title] of fields) {
+      const field = make("div", "figure");
+      const value = make("dd");
+      field.title = title;
+      field.append(make("dt", "", label), value);
+      byId("figures").append(field);
+      this.#fields.set(key, { field, value });
+      setText(value, "–");
+    }
+  }
+
+  show(state) {
+    const times = state.times_ms ?? {};
+    const period = state.sets?.period_ms;
+    const page = state.page ?? {};
+    setText(this.#run, [state.source, state.runtime, state.device, Number.isFinite(state.uptime_s) && `up ${roughly(state.uptime_s)}`].filter(Boolean).join(" · "));
+    setTitle(this.#run, `vultus ${state.vultus ?? ""}, ${state.runtime ?? "?"} on ${state.device ?? "?"}; stamps: ${state.clock ?? "?"}`);
+
+    this.#set("sets", number(state.sets?.per_s));
+    const held = page.at_most_per_s < Math.min(FULL_PICTURES_PER_S, state.sets?.per_s ?? 0) * 0.95;
+    this.#set("pictures", number(page.pictures_per_s), held);
+    setText(this.#held, held ? `Pictures ${number(page.at_most_per_s, 0)}/s, held back so that results do not suffer.` : "");
+    setHidden(this.#held, !held);
+    this.#set("skew", `${number(times.skew?.p50)} / ${number(times.skew?.p95)} ms`, times.skew?.p95 > period);
+    this.#set("latency", `${number(times.latency?.p50)} / ${number(times.latency?.p99)} ms`, times.latency?.p99 > period);
+    this.#set("age", `${number(times.age?.p50, 0)} ms`);
+    const drops = allDrops(state);
+    this.#set("drops", count(drops), drops > 0);
+  }
+
+  #set(key, text, attention = false) {
+    const { field, value } = this.#fields.get(key);
+    setText(value, text);
+    setData(field, "attention", attention);
+  }
+}
+
+function allDrops(state) {
+  const frames = (state.cameras ?? []).flatMap(({ dropped }) => DROPS.filter(([key]) => key !== "stale").map(([key]) => dropped?.[key] ?? 0));
+  return frames.reduce((sum, each) => sum + each, state.sets?.stale ?? 0);
+}
