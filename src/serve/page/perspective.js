@@ -19,6 +19,24 @@ export function across(up) {
   return [first, cross(up, first)];
 }
 
+/** The point that is nearest to all lines of sight together; undefined if they are parallel. */
+export function meeting(lines) {
+  let rows = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
+  let right = [0, 0, 0];
+  for (const { centre, ahead } of lines) {
+    const across = [0, 1, 2].map((i) => [0, 1, 2].map((j) => (i === j) - ahead[i] * ahead[j]));
+    rows = rows.map((row, i) => add(row, across[i]));
+    right = add(right, across.map((row) => dot(row, centre)));
+  }
+  // Cramer's rule; the matrix is symmetric.
+  const whole = dot(rows[0], cross(rows[1], rows[2]));
+  if (Math.abs(whole) < 1e-3) return undefined;
+  return [0, 1, 2].map((axis) => {
+    const [a, b, c] = rows.map((row, place) => (place === axis ? right : row));
+    return dot(a, cross(b, c)) / whole;
+  });
+}
+
 /** An eye that looks at `target` from `distance`, turned about `up`. Angles in radians. */
 export class Eye {
   azimuth = 0.7;
@@ -34,6 +52,13 @@ export class Eye {
 
   zoom(factor) {
     this.distance = Math.min(50, Math.max(0.2, this.distance * factor));
+  }
+
+  /** Looks at the target from the side of `point`, and a little from aside. */
+  standBeside(point) {
+    const [first, second] = across(this.up);
+    const from = subtract(point, this.target);
+    this.azimuth = Math.atan2(dot(from, second), dot(from, first)) + 0.6;
   }
 
   /** A function from a point in the world to `{x, y, size}` on a canvas, or null behind the eye; size: pixels a metre. */
