@@ -4,7 +4,7 @@ export const add = (a, b) => a.map((value, axis) => value + b[axis]);
 export const subtract = (a, b) => a.map((value, axis) => value - b[axis]);
 export const times = (a, factor) => a.map((value) => value * factor);
 export const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-export const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 export const length = (a) => Math.hypot(...a);
 export const unit = (a) => times(a, 1 / (length(a) || 1));
 export const mean = (list) => times(list.reduce(add, [0, 0, 0]), 1 / (list.length || 1));
