@@ -10,6 +10,7 @@ export const LANE = AREA + BAND + 6;
 export const LATENCY = 44;
 // A result stands for the time until the next one; after this it is a gap.
 const HOLD_MS = 250;
+export const DROPPED = "#e5484d";
 
 export class Lanes {
   /** @param {import("./strip.js").Strip} strip */
@@ -90,7 +91,7 @@ export class Lanes {
       pen.lineTo(column + 0.5, y(instant) + 0.01);
       pen.stroke();
       if (instant.stale || instant.unseen) {
-        pen.fillStyle = instant.stale ? "#e5484d" : this.inks.quiet;
+        pen.fillStyle = instant.stale ? DROPPED : this.inks.quiet;
         pen.fillRect(column - scale / 2, (this.height - LATENCY + 2) * scale, 2 * scale, 10 * scale);
       }
     });

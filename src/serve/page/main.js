@@ -2,10 +2,9 @@
 
 import { takeToken } from "./access.js";
 import { showConnection } from "./banner.js";
-import { CLASSES } from "./classes.js";
 import { Connection } from "./connection.js";
 import { accepted, openHelp, setUpDialogs } from "./dialogs.js";
-import { byId, make, setText } from "./dom.js";
+import { byId, setText } from "./dom.js";
 import { Health } from "./health.js";
 import { setUpKeys } from "./keys.js";
 import { Mosaic } from "./mosaic.js";
@@ -141,16 +140,6 @@ function selectNext() {
   select(ids[ids.indexOf(selected) + 1] ?? null);
 }
 
-function setUpLegend() {
-  for (const { name, colour } of [...CLASSES, { name: "unsure" }]) {
-    const entry = make("li", "", name);
-    const swatch = make("i", colour ? "swatch" : "swatch hatched");
-    if (colour) swatch.style.backgroundColor = colour;
-    entry.prepend(swatch);
-    byId("legend").append(entry);
-  }
-}
-
 const stepBack = () => step(() => player.back());
 const stepForward = () => step(() => player.forward());
 const togglePause = () => pause(!player.paused);
@@ -181,7 +170,6 @@ setUpKeys({
   p: selectNext,
   "?": openHelp,
 });
-setUpLegend();
 setUpDialogs(() => connection.update());
 takeToken();
 connection.open();

@@ -4,7 +4,7 @@ export const add = (a, b) => a.map((value, axis) => value + b[axis]);
 export const subtract = (a, b) => a.map((value, axis) => value - b[axis]);
 export const times = (a, factor) => a.map((value) => value * factor);
 export const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-export const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 export const length = (a) => Math.hypot(...a);
 export const unit = (a) => times(a, 1 / (length(a) || 1));
 export const mean = (list) => times(list.reduce(add, [0, 0, 0]), 1 / (list.length || 1));
@@ -17,6 +17,24 @@ export function across(up) {
   const helper = Math.abs(up[0]) < 0.9 ? [1, 0, 0] : [0, 1, 0];
   const first = unit(cross(up, helper));
   return [first, cross(up, first)];
+}
+
+/** The point that is nearest to all lines of sight together; undefined if they are parallel. */
+export function meeting(lines) {
+  let rows = [[0, 0, 0], [0, 0, 0], [0, 0, 0]];
+  let right = [0, 0, 0];
+  for (const { centre, ahead } of lines) {
+    const across = [0, 1, 2].map((i) => [0, 1, 2].map((j) => (i === j) - ahead[i] * ahead[j]));
+    rows = rows.map((row, i) => add(row, across[i]));
+    right = add(right, across.map((row) => dot(row, centre)));
+  }
+  // Cramer's rule; the matrix is symmetric.
+  const whole = dot(rows[0], cross(rows[1], rows[2]));
+  if (Math.abs(whole) < 1e-3) return undefined;
+  return [0, 1, 2].map((axis) => {
+    const [a, b, c] = rows.map((row, place) => (place === axis ? right : row));
+    return dot(a, cross(b, c)) / whole;
+  });
 }
 
 /** An eye that looks at `target` from `distance`, turned about `up`. Angles in radians. */
@@ -34,6 +52,13 @@ export class Eye {
 
   zoom(factor) {
     this.distance = Math.min(50, Math.max(0.2, this.distance * factor));
+  }
+
+  /** Looks at the target from the side of `point`, and a little from aside. */
+  standBeside(point) {
+    const [first, second] = across(this.up);
+    const from = subtract(point, this.target);
+    this.azimuth = Math.atan2(dot(from, second), dot(from, first)) + 0.6;
   }
 
   /** A function from a point in the world to `{x, y, size}` on a canvas, or null behind the eye; size: pixels a metre. */

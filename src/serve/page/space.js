@@ -2,7 +2,7 @@
 
 import { classOf, personColour } from "./classes.js";
 import { byId } from "./dom.js";
-import { add, across, dot, Eye, length, mean, subtract, times, turnBack, unit } from "./perspective.js";
+import { add, across, dot, Eye, length, mean, meeting, subtract, times, turnBack, unit } from "./perspective.js";
 import { fit } from "./surface.js";
 import { inks } from "./theme.js";
 
@@ -86,12 +86,12 @@ export class Space {
   #lookAtAll() {
     const up = unit(mean(this.#cameras.map((camera) => camera.up)));
     const centres = this.#cameras.map((camera) => camera.centre);
-    // Where they look: a little ahead of each, on the mean.
-    const spread = Math.max(0.5, ...centres.map((centre) => length(subtract(centre, mean(centres)))));
-    const target = mean(this.#cameras.map(({ centre, ahead }) => add(centre, times(ahead, spread))));
-    const reach = Math.max(...centres.map((centre) => length(subtract(centre, target))), 1);
-    const lowest = Math.min(...centres.map((centre) => dot(subtract(centre, target), up)), 0) - 0.4;
-    Object.assign(this.#eye, { up, target, distance: reach * 2.6 });
+    const looked = meeting(this.#cameras) ?? mean(this.#cameras.map(({ centre, ahead }) => add(centre, ahead)));
+    const target = mean([mean(centres), looked]);
+    const reach = Math.max(...[...centres, looked].map((point) => length(subtract(point, target))), 0.5);
+    const lowest = Math.min(...centres.map((centre) => dot(subtract(centre, target), up)), 0) - 0.3;
+    Object.assign(this.#eye, { up, target, distance: reach * 2.4 });
+    this.#eye.standBeside(mean(centres));
     this.#floor = { centre: add(target, times(up, lowest)), reach: Math.ceil(reach / GRID_M + 1) * GRID_M };
   }
 
@@ -119,7 +119,8 @@ export class Space {
     if (!at) return;
     pen.fillStyle = this.#inks.ink;
     pen.textAlign = "center";
-    pen.fillText(name, at.x, at.y - 12);
+    const lowest = Math.max(at.y, ...corners.map((corner) => project(corner)?.y ?? at.y));
+    pen.fillText(name, at.x, lowest + 11);
   }
 
   #drawHead(pen, project, head) {
@@ -127,11 +128,9 @@ export class Space {
     if (!at) return;
     const radius = Math.max(7, HEAD_M * at.size);
     pen.globalAlpha = this.#selected == null || this.#selected === head.person ? 1 : 0.4;
-    if (head.forward?.length === 3) {
-      pen.strokeStyle = this.#inks.ink;
-      pen.lineWidth = 3;
-      this.#line(pen, project, head.position_m, add(head.position_m, times(unit(head.forward), GAZE_M)));
-    }
+    const gaze = head.forward?.length === 3 ? add(head.position_m, times(unit(head.forward), GAZE_M)) : null;
+    const towardsUs = gaze && (project(gaze)?.depth ?? 0) < at.depth;
+    if (gaze && !towardsUs) this.#drawGaze(pen, project, head.position_m, gaze);
     const expression = this.#expressions.get(head.person) ?? "unsure";
     pen.beginPath();
     pen.arc(at.x, at.y, radius, 0, Math.PI * 2);
@@ -140,12 +139,17 @@ export class Space {
     pen.lineWidth = 3;
     pen.strokeStyle = personColour(head.person);
     pen.stroke();
+    if (towardsUs) this.#drawGaze(pen, project, head.position_m, gaze);
     pen.textAlign = "center";
-    pen.fillStyle = classOf(expression).ink;
-    pen.fillText(String(head.person ?? "?"), at.x, at.y + 0.5);
     pen.fillStyle = this.#inks.ink;
-    pen.fillText(expression, at.x, at.y + radius + 11);
+    pen.fillText(`${head.person ?? "?"} ${expression}`, at.x, at.y - radius - 11);
     pen.globalAlpha = 1;
+  }
+
+  #drawGaze(pen, project, from, to) {
+    pen.strokeStyle = this.#inks.ink;
+    pen.lineWidth = 3;
+    this.#line(pen, project, from, to);
   }
 
   #line(pen, project, from, to) {

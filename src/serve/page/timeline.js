@@ -1,17 +1,17 @@
 // The last minute on a canvas: it scrolls with the results' own time, can be read with pointer and keys, and a click
 // goes to that instant.
 
-import { classOf, personColour } from "./classes.js";
-import { byId, setText } from "./dom.js";
+import { CLASSES, classOf, personColour } from "./classes.js";
+import { byId, make, setText } from "./dom.js";
 import { number, percent } from "./format.js";
-import { AREA, BAND, LANE, LATENCY, Lanes } from "./lanes.js";
+import { AREA, BAND, DROPPED, LANE, LATENCY, Lanes } from "./lanes.js";
 import { Strip } from "./strip.js";
 import { density, fit } from "./surface.js";
 import { inks } from "./theme.js";
 
 const SPAN_MS = 60_000;
 const REDRAW_MS = 100;
-const GUTTER = 44;
+const GUTTER = 56;
 const AXIS = 18;
 const MOST_LANES = 6;
 
@@ -35,6 +35,7 @@ export class Timeline {
     this.goTo = goTo;
     new ResizeObserver(() => this.draw()).observe(this.#canvas.parentElement);
     this.#listen();
+    showLegend();
   }
 
   /** Stops scrolling, with a mark at that time; null goes on. */
@@ -138,6 +139,7 @@ export class Timeline {
     pen.fillText("now", GUTTER + width, height - 7);
     const top = bottom - LATENCY + 10;
     pen.fillText(`${axisMs} ms`, GUTTER - 5, top + 1);
+    pen.fillText("latency", GUTTER - 5, (top + bottom) / 2 - 2);
     pen.fillText("0", GUTTER - 5, bottom - 5);
     people.forEach((person, lane) => {
       const y = lane * LANE + AREA / 2;
@@ -239,6 +241,16 @@ export class Timeline {
     const here = instants.indexOf(this.trace.nearest(this.#cursor ?? this.#end));
     const next = instants[Math.max(0, Math.min(instants.length - 1, here + by))];
     if (next) this.#point(next.at);
+  }
+}
+
+function showLegend() {
+  for (const { name, colour, kind } of [...CLASSES, { name: "unsure", kind: "hatched" }, { name: "dropped", colour: DROPPED, kind: "tick" }]) {
+    const entry = make("li", "", name);
+    const swatch = make("i", kind ? `swatch ${kind}` : "swatch");
+    if (colour) swatch.style.backgroundColor = colour;
+    entry.prepend(swatch);
+    byId("legend").append(entry);
   }
 }
 
