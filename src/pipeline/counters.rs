@@ -98,6 +98,8 @@ pub struct Counters {
     pub cameras: PerCamera<CameraCounters>,
     /// Sets that were formed.
     pub sets: Count,
+    /// Sets that were looked at.
+    pub analysed_sets: Count,
     /// Sets that were dropped because a newer one was there.
     pub stale_sets: Count,
 }

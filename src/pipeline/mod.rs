@@ -259,6 +259,7 @@ fn see(mut vision: Vision, shared: &Shared<'_>, parker: &Parker) -> Outcome {
         shared.wake_feed.unpark();
         let Some(mut scene) = free_scene(shared, parker) else { return Ok(()) };
         vision.step(&work.set, &mut scene)?;
+        shared.plan.counters.analysed_sets.add(1);
         for (frame, error) in vision.unreadable(&work.set) {
             shared.plan.counters.of(frame.camera).corrupt.add(1);
             if complaints.may_speak() {

@@ -171,7 +171,7 @@ impl Observer {
         let now = Sample {
             at: Instant::now(),
             received: cameras.iter().map(|camera| camera.received.get()).collect(),
-            analysed: report.sets,
+            analysed: self.counters.analysed_sets.get(),
             pictures: served.pictures,
             cpu: served.cpu,
         };
@@ -194,7 +194,7 @@ impl Observer {
             cameras: cameras.iter().enumerate().map(|(n, camera)| self.camera(n, camera, fps(n))).collect(),
             sets: Sets {
                 formed: self.counters.sets.get(),
-                analysed: report.sets,
+                analysed: now.analysed,
                 stale: self.counters.stale_sets.get(),
                 per_s: rounded(per_s(|sample| sample.analysed)),
                 period_ms: about.period.as_secs_f64() * 1e3,

@@ -4,9 +4,6 @@ import { byId, make, setData, setHidden, setText, setTitle } from "./dom.js";
 import { DROPS, MEANINGS } from "./figures.js";
 import { count, number, roughly } from "./format.js";
 
-// What the server allows at most when nothing holds it back.
-const FULL_PICTURES_PER_S = 15;
-
 export class Status {
   #fields = new Map();
   #run = byId("run");
@@ -40,7 +37,7 @@ export class Status {
     setTitle(this.#run, `vultus ${state.vultus ?? ""}, ${state.runtime ?? "?"} on ${state.device ?? "?"}; stamps: ${state.clock ?? "?"}`);
 
     this.#set("sets", number(state.sets?.per_s));
-    const held = page.at_most_per_s < Math.min(FULL_PICTURES_PER_S, state.sets?.per_s ?? 0) * 0.95;
+    const held = page.at_most_per_s < (1000 / period) * 0.95;
     this.#set("pictures", number(page.pictures_per_s), held);
     setText(this.#held, held ? `Pictures ${number(page.at_most_per_s, 0)}/s, held back so that results do not suffer.` : "");
     setHidden(this.#held, !held);
