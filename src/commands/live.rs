@@ -33,6 +33,9 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
         config.camera = args.camera.iter().map(|text| camera(text)).collect();
     }
     let sources = open(&config)?;
+    tracing::info!(
+        "expressions are inferred here and nowhere else; what that means, and where it is unlawful: docs/guide/privacy.md"
+    );
     let session = Session {
         sources,
         time: Time::Live,

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 /// Pictures a second that are sent in any case.
 const FEWEST_PER_S: f64 = 2.0;
-/// A step down, when results are about to suffer; a step up after a calm second.
+/// A step down, when results are about to suffer; a step up while all is calm.
 const DOWN: f64 = 0.6;
-const UP: f64 = 1.1;
+const UP: f64 = 1.2;
 /// The share of sets that may take more than half their time.
 const SLOW_SHARE: f64 = 0.05;
 

@@ -7,6 +7,7 @@ use crate::workspace::Workspace;
 use crate::{Result, process};
 use std::convert::Infallible;
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,7 +30,13 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     let vultus = workspace.vultus();
     let (verb, why) = choose_verb(&list_cameras(&vultus));
     steps.hand_over(&format!("vultus {verb}: {why}"));
-    process::hand_over(Command::new(vultus).arg(verb).args(args).envs(library.variable()))
+    let mut command = Command::new(vultus);
+    command.arg(verb).args(args).envs(library.variable());
+    // Somebody looks, and has not said how: on the page, until they have seen enough. A script gets an end.
+    if verb == "replay" && args.is_empty() && stdout().is_terminal() {
+        command.args(["--listen", "127.0.0.1:7878", "--loop"]);
+    }
+    process::hand_over(&mut command)
 }
 
 /// What `vultus cameras --json` prints; nothing if it fails.

@@ -29,7 +29,7 @@ type Result<T, E = String> = std::result::Result<T, E>;
 const HELP: &str = "\
 cargo xtask demo [ARGS for vultus]
     Installs what vultus needs, builds it and runs it: live if a camera is attached, otherwise on
-    the bundled take.
+    the bundled take (on the live page, again and again, where a terminal is attached).
     Example: cargo xtask demo --device cpu --results results.jsonl
 
 cargo xtask test [ARGS for cargo test]
