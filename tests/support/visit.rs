@@ -17,6 +17,7 @@ const VIEWS: &str = "[...document.querySelectorAll('.view')].map(view => {
         camera: view.dataset.camera,
         state: view.dataset.state,
         set: view.dataset.set ? Number(view.dataset.set) : null,
+        whole: !view.innerText.includes('no frame'),
         width: view.getBoundingClientRect().width,
         tones: new Set(pixels).size,
         print,
@@ -30,6 +31,8 @@ pub struct View {
     pub state: String,
     /// The set whose picture is shown.
     pub set: Option<u64>,
+    /// Whether its camera has a frame in that set; else an older picture stays.
+    whole: bool,
     /// In pixels of the page.
     pub width: f64,
     /// Different values of the picture's samples.
@@ -52,6 +55,11 @@ pub fn views(page: &Browser) -> Vec<View> {
 /// The sets that the page shows, a view after the other.
 pub fn sets(page: &Browser) -> Vec<Option<u64>> {
     views(page).iter().map(|view| view.set).collect()
+}
+
+/// The sets, and the prints of their pictures.
+pub fn shown(page: &Browser) -> Vec<(Option<u64>, Option<u32>)> {
+    views(page).iter().map(|view| (view.set, view.whole.then_some(view.print))).collect()
 }
 
 /// Opens the page for the first time, and reads the notice.
