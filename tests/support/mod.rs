@@ -1,7 +1,18 @@
 //! What several tests need: the program, the bundled take, and its results.
-#![allow(dead_code, clippy::expect_used, reason = "every test uses a part of it")]
+#![allow(dead_code, missing_docs, clippy::expect_used, clippy::print_stdout, reason = "every test uses a part of it")]
+
+pub mod browser;
+pub mod http;
+pub mod prometheus;
+pub mod rig;
+pub mod serving;
+pub mod shape;
+pub mod site;
+pub mod visit;
+pub mod watcher;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -9,13 +20,32 @@ use serde_json::Value;
 /// The program under test.
 pub fn vultus() -> Command {
     let mut command = Command::cargo_bin("vultus").expect("the program is built");
-    command.env_remove("RUST_LOG").timeout(std::time::Duration::from_secs(300));
+    command.env_remove("RUST_LOG").timeout(Duration::from_secs(300));
     command
 }
 
 /// A rendered head before four cameras, with its truth.
 pub fn take() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/take")
+}
+
+/// Waits until something holds; fails if it never does.
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(holds_in_time(holds), "in vain: {what}");
+}
+
+/// Whether something comes to hold within a time that is generous to a slow machine.
+pub fn holds_in_time(mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What a run wrote.

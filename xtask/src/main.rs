@@ -10,6 +10,7 @@
     reason = "a command-line tool without a log: it talks to its user"
 )]
 
+mod chromium;
 mod demo;
 mod onnxruntime;
 mod packages;
@@ -38,7 +39,8 @@ cargo xtask test [ARGS for cargo test]
 
 Both install missing system packages through apt-get on Debian and Ubuntu, and say what to install
 elsewhere. The ONNX Runtime library is fetched by pip into target/onnxruntime, unless
-VULTUS_ONNXRUNTIME names one that you have.
+VULTUS_ONNXRUNTIME names one that you have. The tests of the live page run in Chromium, from Debian's
+package or as VULTUS_CHROMIUM and VULTUS_CHROMEDRIVER name it, and are left out without it.
 ";
 
 fn main() -> ExitCode {

@@ -37,11 +37,15 @@ pub fn install(wanted: &[&str], line: &mut Line) -> Result<Outcome> {
         return Err(advice);
     }
     line.interrupt();
+    update_and_install(&missing).map_err(|problem| format!("{problem}\n{advice}"))?;
+    Ok(Outcome::Done)
+}
+
+/// Installs the newest versions of the packages.
+pub fn update_and_install(wanted: &[&str]) -> Result<()> {
     // A third party's broken archive fails the update; what we need may come all the same.
     let _ = process::run(apt_get().arg("update"));
-    process::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(&missing))
-        .map_err(|problem| format!("{problem}\n{advice}"))?;
-    Ok(Outcome::Done)
+    process::run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(wanted))
 }
 
 /// Those of the packages that dpkg does not list as installed.
@@ -105,7 +109,7 @@ fn advice() -> &'static str {
          for the tests also `choco install opencv`"
     } else {
         "needed: a C++ compiler, CMake, NASM, Clang with libclang, Python 3 with pip, \
-         for the tests also OpenCV 4 with its headers and a Vulkan driver"
+         for the tests also OpenCV 4 with its headers, a Vulkan driver, and Chromium with its driver"
     }
 }
 

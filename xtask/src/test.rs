@@ -1,10 +1,10 @@
-//! `cargo xtask test`: install, prepare virtual cameras, test.
+//! `cargo xtask test`: install, prepare a browser and virtual cameras, test.
 
 use crate::onnxruntime::Library;
 use crate::packages::{self, BUILD, CAMERA_GUEST, PIP, TEST};
 use crate::steps::{Line, Outcome, Steps};
 use crate::workspace::Workspace;
-use crate::{Result, process, vulkan};
+use crate::{Result, chromium, process, vulkan};
 use std::convert::Infallible;
 use std::env::consts::ARCH;
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     let workspace = Workspace::find()?;
     let library = Library::locate(&workspace.target);
     let guest = CameraGuest::of(&workspace);
-    let mut steps = Steps::new(5);
+    let mut steps = Steps::new(6);
 
     let mut wanted = [&BUILD[..], &TEST].concat();
     wanted.extend(library.needs_pip().then_some(PIP));
@@ -29,6 +29,8 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
 
     steps.run("a GPU in software", vulkan::install)?;
 
+    steps.run("a browser", chromium::install)?;
+
     let prepared = steps.run("virtual cameras", |line| guest.prepare(&workspace, line))?;
 
     let mut tests = workspace.cargo("test");
@@ -36,6 +38,7 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     if let Some(driver) = vulkan::driver() {
         tests.env("VULTUS_SOFTWARE_VULKAN", driver);
     }
+    tests.envs(chromium::variables().into_iter().flatten());
     if prepared == Outcome::Done {
         tests.env("VULTUS_CAMERA_GUEST", &guest.script).env("VULTUS_GUEST_BINARY", &guest.binary);
     }

@@ -1,0 +1,277 @@
+//! The live page in a real browser, before the bundled take.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::json;
+use support::browser::{Browser, ESCAPE};
+use support::serving::Serving;
+use support::visit::{
+    assert_no_complaint, body, enter, flag, sets, shown, text, views, visit, visit_what, wait_for_pictures,
+};
+
+const CAMERAS: [&str; 4] = ["cam0", "cam1", "cam2", "cam3"];
+const ANYTHING_SAID: [&str; 8] = ["angry", "disgusted", "afraid", "happy", "sad", "surprised", "neutral", "unsure"];
+
+#[test]
+fn nobody_is_shown_before_the_notice_is_read_and_it_is_shown_once() {
+    let Some(page) = Browser::open() else { return };
+    let serving = Serving::start();
+    page.goto(&serving.url());
+    page.wait_for("the notice is shown", "document.querySelector('dialog#notice').open");
+    serving.wait_for_sets(30);
+    assert!(views(&page).iter().all(|view| !view.has_picture()), "a picture is behind the notice");
+    assert_eq!(page.eval("document.querySelectorAll('.person').length"), 0);
+    // Escape closes a dialog, but is no agreement.
+    page.press(ESCAPE);
+    assert_eq!(page.eval("document.querySelector('dialog#notice').open"), true);
+
+    page.click("#notice-accept");
+    wait_for_pictures(&page);
+    assert_eq!(page.eval("document.querySelector('dialog#notice').open"), false);
+
+    page.goto("about:blank");
+    page.goto(&serving.url());
+    wait_for_pictures(&page);
+    assert_eq!(page.eval("document.querySelector('dialog#notice').open"), false);
+    assert_no_complaint(&page, |_| false);
+}
+
+#[test]
+fn every_camera_has_a_view_whose_picture_goes_on() {
+    visit(|page, serving| {
+        let first = views(page);
+        assert_eq!(first.iter().map(|view| view.camera.as_str()).collect::<Vec<_>>(), CAMERAS);
+        page.until("every picture changes", || {
+            let now = views(page);
+            first.iter().zip(&now).all(|(a, b)| b.has_picture() && a.print != b.print && a.set < b.set)
+        });
+        let newest = serving.analysed();
+        page.until("the page is no more than a second behind", || {
+            sets(page).iter().flatten().max().is_some_and(|set| set + 30 >= newest)
+        });
+        page.until("every view's camera is on", || views(page).iter().all(|view| view.state == "on"));
+    });
+}
+
+#[test]
+fn what_the_person_expresses_is_said_and_changes_with_the_take() {
+    visit(|page, _| {
+        let mut said = BTreeSet::new();
+        page.until("three expressions are said", || {
+            let person = page.eval(
+                "(person => [person?.dataset.person, person?.dataset.expression, person?.textContent])
+                 (document.querySelector('.person'))",
+            );
+            if let (Some(id), Some(expression), Some(words)) =
+                (person[0].as_str(), person[1].as_str(), person[2].as_str())
+            {
+                assert!(id.parse::<u64>().is_ok(), "`{id}` is no person");
+                assert!(ANYTHING_SAID.contains(&expression), "`{expression}` is no expression");
+                assert!(words.to_lowercase().contains(expression), "`{expression}` is not in `{words}`");
+                said.insert(expression.to_owned());
+            }
+            said.len() >= 3
+        });
+        assert_eq!(page.eval("document.querySelectorAll('.person').length"), 1);
+    });
+}
+
+#[test]
+fn the_record_button_records_and_the_title_says_so() {
+    visit(|page, serving| {
+        let title = page.eval("document.title");
+        page.wait_for("nothing is recorded", "document.body.dataset.recording === 'off'");
+        page.click("#record");
+        page.wait_for("it says that it records", "document.body.dataset.recording === 'on'");
+        assert_ne!(page.eval("document.title"), title);
+        let [file] = &serving.recordings()[..] else { panic!("not one file: {:?}", serving.recordings()) };
+        let size = || std::fs::metadata(file).expect("it is there").len();
+        let first = size();
+        page.until("the file grows", || size() > first);
+
+        page.click("#record");
+        page.wait_for("it says that it stopped", "document.body.dataset.recording === 'off'");
+        page.until("the title is the old one", || page.eval("document.title") == title);
+        let take = std::fs::read(file).expect("readable");
+        let magic = b"\x89MCAP0\r\n";
+        assert!(take.starts_with(magic) && take.ends_with(magic), "the file is not whole");
+        assert_eq!(serving.recordings().len(), 1);
+    });
+}
+
+#[test]
+fn a_program_that_was_away_is_found_again() {
+    let Some(page) = Browser::open() else { return };
+    let serving = Serving::start();
+    let listen = serving.address.to_string();
+    enter(&page, &serving.url());
+    let run = serving.state()["run"].clone();
+    assert!(serving.stop().success());
+    page.wait_for("it says that the program is gone", "document.body.dataset.connection !== 'open'");
+    page.wait_for("it says that the program is lost", "document.body.dataset.connection === 'lost'");
+
+    let serving = Serving::listen(&listen, &[]);
+    assert_ne!(serving.state()["run"], run);
+    page.wait_for("it is open again", "document.body.dataset.connection === 'open'");
+    let before = views(&page);
+    page.until("the pictures go on", || {
+        let after = views(&page);
+        after.iter().zip(&before).all(|(a, b)| a.has_picture() && a.print != b.print)
+    });
+    // The browser itself says of every attempt that nobody answered.
+    assert_no_complaint(&page, |said| said.text.contains("WebSocket connection to") || said.text.contains("net::ERR_"));
+}
+
+#[test]
+fn what_is_paused_can_be_stepped_through() {
+    visit(|page, serving| {
+        let before = sets(page);
+        page.until("there is something to go back to", || sets(page).iter().zip(&before).all(|(now, then)| now > then));
+        page.click("#pause");
+        page.wait_for("it is paused", &flag("paused"));
+        let paused = shown(page);
+        serving.wait_for_sets(30);
+        assert_eq!(shown(page), paused, "it went on although paused");
+
+        page.click("#step-forward");
+        page.until("a step leads on", || shown(page).iter().zip(&paused).all(|(now, then)| now.0 > then.0));
+        let next = shown(page);
+        page.click("#step-back");
+        page.until("a step back leads back", || shown(page) == paused);
+        page.click("#step-forward");
+        page.until("and on again", || shown(page) == next);
+
+        page.click("#pause");
+        page.wait_for("it goes on", &format!("!{}", flag("paused")));
+        let newest = serving.analysed();
+        page.until("the page is with the program again", || sets(page).iter().flatten().any(|&set| set >= newest));
+    });
+}
+
+#[test]
+fn the_keyboard_pauses_and_enlarges() {
+    visit(|page, _| {
+        page.press(" ");
+        page.wait_for("it is paused", &flag("paused"));
+        page.press(" ");
+        page.wait_for("it goes on", &format!("!{}", flag("paused")));
+        // The button that was clicked has the focus, and a space bar presses it too: that must not be two commands.
+        page.click("#pause");
+        page.wait_for("it is paused again", &flag("paused"));
+        page.press(" ");
+        page.wait_for("it goes on again", &format!("!{}", flag("paused")));
+
+        let width = || views(page)[0].width;
+        let small = width();
+        page.press("1");
+        page.until("the first view is enlarged", || width() > 1.3 * small);
+        page.press(ESCAPE);
+        page.until("it is small again", || (width() - small).abs() < 1.0);
+    });
+}
+
+#[test]
+fn on_a_phone_nothing_reaches_beyond_the_edge() {
+    visit(|page, _| {
+        page.phone(390, 844);
+        for scheme in ["light", "dark"] {
+            page.prefer(scheme);
+            page.until("the page follows the system", || body(page, "theme") == scheme);
+            wait_for_pictures(page);
+            let beyond = page.eval(
+                "[...document.body.querySelectorAll('*')].filter(it => it.getBoundingClientRect().right > innerWidth + 0.5)
+                    .map(it => it.cloneNode().outerHTML)",
+            );
+            let size = page.eval("(root => [root.clientWidth, root.scrollWidth])(document.documentElement)");
+            assert_eq!(size, json!([390, 390]), "beyond the edge: {beyond:#}");
+        }
+    });
+}
+
+#[test]
+fn the_theme_is_changed_by_hand_and_kept() {
+    visit(|page, serving| {
+        page.prefer("light");
+        page.until("it is light", || body(page, "theme") == "light");
+        page.click("#theme");
+        page.until("it is dark", || body(page, "theme") == "dark");
+        page.goto("about:blank");
+        page.goto(&serving.url());
+        wait_for_pictures(page);
+        assert_eq!(body(page, "theme"), "dark");
+    });
+}
+
+#[test]
+fn a_token_opens_the_page_and_leaves_the_address_bar() {
+    let Some(page) = Browser::open() else { return };
+    let serving = Serving::listen("0.0.0.0:0", &[]);
+    let token = serving.token.clone().expect("whoever is elsewhere needs a token");
+    enter(&page, &serving.url());
+    page.wait_for("the token is not in sight", "location.hash === ''");
+    page.goto(&format!("http://{}/", serving.address));
+    wait_for_pictures(&page);
+    page.click("#record");
+    page.wait_for("recording is allowed", "document.body.dataset.recording === 'on'");
+    assert!(!page.eval("document.cookie + JSON.stringify(localStorage)").to_string().contains(&token));
+    assert_no_complaint(&page, |_| false);
+
+    page.eval("sessionStorage.clear()");
+    for fragment in ["", "#token=0123456789abcdef"] {
+        page.goto("about:blank");
+        page.goto(&format!("http://{}/{fragment}", serving.address));
+        page.wait_for("it is refused", "document.body.dataset.connection === 'refused'");
+        assert!(text(&page).contains("token"), "it does not say what is needed: {}", text(&page));
+        assert!(views(&page).iter().all(|view| !view.has_picture()));
+    }
+}
+
+#[test]
+fn a_page_in_the_background_asks_for_no_pictures() {
+    visit(|page, serving| {
+        let rate = || serving.state()["page"]["pictures_per_s"].as_f64().expect("a rate");
+        page.until("pictures are sent", || rate() > 0.0);
+        page.in_another_tab(|| page.until("none are sent", || rate() == 0.0));
+        page.until("they are sent again", || rate() > 0.0);
+    });
+}
+
+#[test]
+fn the_pictures_of_the_page_for_the_readme() {
+    visit_what(Serving::with_rig, |page, serving| {
+        page.wait_for(
+            "there is space with a rig",
+            "document.querySelector('#space').getBoundingClientRect().height > 0",
+        );
+        // The time line fills first.
+        serving.wait_for_sets(150);
+        let person = "document.querySelector('.person[data-expression=happy]')";
+        page.until("somebody is happy in every view", || page.eval(&format!("!!{person}")) == true);
+        page.click("#pause");
+        for scheme in ["light", "dark"] {
+            page.prefer(scheme);
+            page.until("the page follows the system", || body(page, "theme") == scheme);
+            keep(&format!("live-page-{scheme}.png"), &page.screenshot());
+        }
+    });
+}
+
+/// Into the target folder, and where it is wanted into the documents.
+fn keep(name: &str, png: &[u8]) {
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), png).expect("written");
+    if std::env::var_os("VULTUS_UPDATE_PICTURES").is_some_and(|value| value == "1") {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::write(folder.join(name), png).expect("written");
+    }
+}
