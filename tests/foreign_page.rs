@@ -62,8 +62,10 @@ fn a_foreign_page_learns_nothing_and_records_nothing() {
     let expected = json!({
         "socket": "refused", "bareSocket": "refused", "events": "refused",
         "state": "refused", "metrics": "refused", "record": "refused", "module": "refused",
-        // Of a blind request the browser tells nothing but that it was sent.
-        "blindState": "0", "blindRecord": "0", "beacon": "sent", "form": "sent",
+        // Every answer forbids other origins to have it, even unread.
+        "blindState": "refused", "blindRecord": "refused",
+        // Of these the browser tells nothing but that they were sent.
+        "beacon": "sent", "form": "sent",
     });
     assert_eq!(page.eval("window.tries"), expected);
     let console = page.console();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{Response, StatusCode, Uri};
+use axum::http::{Method, Response, StatusCode, Uri};
 use axum::routing::{get, post};
 use futures_util::stream::unfold;
 use tokio::sync::Semaphore;
@@ -52,17 +54,23 @@ pub(super) fn router(app: App, guard: Guard) -> Router {
         .route("/api/record/start", post(start_recording))
         .route("/api/record/stop", post(stop_recording))
         .route("/metrics", get(metrics_text))
-        .fallback(get(file))
+        .method_not_allowed_fallback(async || wrong_method())
+        .fallback(file)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(Arc::new(app))
         .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
 }
 
-async fn file(uri: Uri) -> Response<Body> {
+async fn file(method: Method, uri: Uri) -> Response<Body> {
     match page::asset(uri.path()) {
+        Some(_) if !matches!(method, Method::GET | Method::HEAD) => wrong_method(),
         Some(asset) => of_type(StatusCode::OK, asset.content_type, asset.text),
         None => refused(StatusCode::NOT_FOUND, "there is nothing here; docs/reference/api.md lists what there is"),
     }
+}
+
+fn wrong_method() -> Response<Body> {
+    refused(StatusCode::METHOD_NOT_ALLOWED, "this is asked for in another way; docs/reference/api.md tells how")
 }
 
 async fn state(State(app): Shared) -> Response<Body> {
@@ -76,13 +84,21 @@ async fn metrics_text(State(app): Shared) -> Response<Body> {
     of_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-// Requests without a body: taking it in refuses one that is larger than the limit.
-async fn start_recording(State(app): Shared, _body: Bytes) -> Response<Body> {
+/// The bodies of these requests say nothing, but they have a limit.
+type NoBody = Result<Bytes, BytesRejection>;
+
+async fn start_recording(State(app): Shared, body: NoBody) -> Response<Body> {
+    if let Err(error) = body {
+        return refused(error.status(), &error.body_text());
+    }
     let recorder = app.recorder.clone();
     tell(spawn_blocking(move || recorder.start().map(|_| recorder.status())).await)
 }
 
-async fn stop_recording(State(app): Shared, _body: Bytes) -> Response<Body> {
+async fn stop_recording(State(app): Shared, body: NoBody) -> Response<Body> {
+    if let Err(error) = body {
+        return refused(error.status(), &error.body_text());
+    }
     let recorder = app.recorder.clone();
     tell(spawn_blocking(move || recorder.stop()).await)
 }
@@ -108,7 +124,11 @@ fn error_text(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-async fn socket(State(app): Shared, upgrade: WebSocketUpgrade) -> Response<Body> {
+async fn socket(State(app): Shared, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Response<Body> {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(error) => return refused(error.status(), &error.body_text()),
+    };
     let Ok(seat) = app.seats.clone().try_acquire_owned() else { return full() };
     let watcher = app.board.watch();
     let upgrade = upgrade.protocols(["vultus"]).max_message_size(LARGEST_MESSAGE).max_frame_size(LARGEST_MESSAGE);

@@ -68,12 +68,19 @@ pub(super) struct Channels {
     pub said: broadcast::Receiver<Arc<Said>>,
     pub shots: watch::Receiver<Arc<Shots>>,
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Nothing is ever said here; it closes with the others.
+    pub over: watch::Receiver<()>,
 }
 
 impl Channels {
     /// The same for one more client, from now on.
     pub(super) fn listen(&self) -> Self {
-        Self { said: self.said.resubscribe(), shots: self.shots.clone(), snapshot: self.snapshot.clone() }
+        Self {
+            said: self.said.resubscribe(),
+            shots: self.shots.clone(),
+            snapshot: self.snapshot.clone(),
+            over: self.over.clone(),
+        }
     }
 }
 
@@ -100,6 +107,7 @@ pub(super) struct Relay {
     said: broadcast::Sender<Arc<Said>>,
     shots: watch::Sender<Arc<Shots>>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    _over: watch::Sender<()>,
 }
 
 impl Relay {
@@ -113,14 +121,16 @@ impl Relay {
         let mut observer = Observer::new(about.clone(), counters.clone());
         let pace = Pace::new(about.period);
         let report = Report::default();
-        // This is not the server's thread yet, whose CPU time counts.
-        let served = Served { cpu: None, ..served(&board, &feedback, &pace) };
+        // The server's thread, whose time counts, has not begun.
+        let served = served(&board, &feedback, &pace);
+        let served = Served { cpu: served.cpu.map(|_| Duration::ZERO), ..served };
         let first = snapshot(&mut observer, &report, &served, &recorder);
         let (said, on_said) = broadcast::channel(RECORDS_KEPT);
         let (shots, on_shots) = watch::channel(Arc::default());
         let (snapshot, on_snapshot) = watch::channel(Arc::new(first));
+        let (over, on_over) = watch::channel(());
         let encoder = JpegEncoder::new(JPEG_QUALITY)?;
-        let channels = Channels { said: on_said, shots: on_shots, snapshot: on_snapshot };
+        let channels = Channels { said: on_said, shots: on_shots, snapshot: on_snapshot, over: on_over };
         let relay = Self {
             board,
             feedback,
@@ -134,6 +144,7 @@ impl Relay {
             said,
             shots,
             snapshot,
+            _over: over,
         };
         Ok((relay, channels))
     }

@@ -20,6 +20,9 @@ const UNDER_WAY: u64 = 2;
 /// A page that takes nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long it has to say goodbye.
+const FAREWELL: Duration = Duration::from_millis(800);
+
 /// What a page says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -80,12 +83,9 @@ impl Client {
                     Some(Ok(message)) => Cause::Heard(message),
                     Some(Err(_)) | None => return,
                 },
-                changed = once(may_send && wish.is_some(), self.channels.shots.changed()) => {
-                    if changed.is_ok() { Cause::Pictures } else { Cause::Over }
-                }
-                changed = once(may_send, self.channels.snapshot.changed()) => {
-                    if changed.is_ok() { Cause::State } else { Cause::Over }
-                }
+                Ok(()) = once(may_send && wish.is_some(), self.channels.shots.changed()) => Cause::Pictures,
+                Ok(()) = once(may_send, self.channels.snapshot.changed()) => Cause::State,
+                _ = self.channels.over.changed() => Cause::Over,
                 () = tokio::time::sleep_until(heard_at + PATIENCE) => return,
             };
             let message = match cause {
@@ -183,9 +183,15 @@ impl Client {
         Caption { set: shots.set, views: views.collect() }
     }
 
+    /// Closes in good order: a connection that is dropped with something unread in it takes the farewell with it.
     async fn close(mut self, code: u16, reason: &'static str) {
         let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let _ = timeout(Duration::from_secs(1), self.socket.send(farewell)).await;
+        let _ = timeout(FAREWELL, async {
+            self.socket.send(farewell).await.ok()?;
+            while self.socket.recv().await.is_some_and(|heard| heard.is_ok()) {}
+            Some(())
+        })
+        .await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -39,6 +39,11 @@ impl Serving {
 
     /// With `--listen LISTEN` and more options.
     pub fn listen(listen: &str, options: &[&str]) -> Self {
+        Self::replay(&take(), listen, options)
+    }
+
+    /// The same of another take.
+    pub fn replay(take: &Path, listen: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let takes = folder.path().join("takes");
         std::fs::write(folder.path().join("vultus.toml"), format!("[record]\nfolder = '{}'\n", takes.display()))
@@ -47,7 +52,7 @@ impl Serving {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vultus"))
             .args(["replay", "--config", "vultus.toml", "--loop", "--no-open", "--listen", listen])
             .args(options)
-            .arg(take())
+            .arg(std::path::absolute(take).expect("a path"))
             .current_dir(&folder)
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -109,6 +114,11 @@ impl Serving {
     pub fn recordings(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path().join("takes"));
         entries.map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it in good order.
