@@ -163,6 +163,13 @@ pub struct FaceView {
     pub quality: f32,
 }
 
+/// The middle of a face's landmarks.
+#[must_use]
+pub fn middle(landmarks: &Landmarks) -> Point {
+    let mean = |of: fn(&Point) -> f32| landmarks.iter().map(of).sum::<f32>() / landmarks.len() as f32;
+    Point { x: mean(|p| p.x), y: mean(|p| p.y) }
+}
+
 /// A view's part in a person's result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Contribution {

@@ -19,7 +19,7 @@ const CLOCK_RESET_NS: i64 = 1_000_000_000;
 /// Step of the estimate of how long frames are on their way.
 const TRANSPORT_STEP_NS: i64 = 50_000;
 /// Frames that a camera may have waiting while the reference brings none.
-const MAX_PENDING: usize = 32;
+pub const MAX_PENDING: usize = 32;
 
 /// What the matcher must know of a camera.
 #[derive(Clone, Copy, Debug)]

@@ -192,6 +192,23 @@ fn a_request_that_comes_too_slowly_is_cut_off() {
 }
 
 #[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let serving = Serving::start();
+    let mut stream = http::connect(serving.address);
+    let head = format!("POST {START} HTTP/1.1\r\nHost: {}\r\nContent-Length: 900\r\n\r\n...", serving.address);
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).expect("an answer");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..length]));
+    assert!(serving.recordings().is_empty());
+}
+
+#[test]
+fn the_token_is_told_to_those_too_who_want_to_hear_little() {
+    assert!(Serving::listen("0.0.0.0:0", &["--quiet"]).token.is_some());
+}
+
+#[test]
 fn a_crowd_does_not_stop_the_run() {
     let serving = Serving::start();
     let mut watcher = Watcher::of(&serving);

@@ -107,13 +107,50 @@ fn whoever_wants_no_pictures_gets_none_but_one_when_stepping() {
         update
     };
     assert!((0..10).all(|_| next().set().is_none()));
+    let newest = serving.analysed();
     watcher.say(&json!({"step": true}));
-    let with_pictures = (0..10).filter(|_| {
+    let with_pictures = (0..10).filter_map(|_| {
         let update = watcher.next();
         watcher.say(&json!({"ack": update.head["n"], "pictures": false}));
-        update.set().is_some()
+        update.set()
     });
-    assert_eq!(with_pictures.count(), 1);
+    let sets: Vec<u64> = with_pictures.collect();
+    assert!(matches!(sets[..], [set] if set >= newest), "{sets:?}, when {newest} were analysed");
+}
+
+#[test]
+fn the_pictures_of_raw_cameras_are_encoded_whole() {
+    // A width that no step of the decoder divides.
+    let (width, height) = (1283, 720);
+    let folder = tempfile::tempdir().expect("a folder");
+    let camera = folder.path().join("raw");
+    fs::create_dir(&camera).expect("made");
+    let rig = json!({"cameras": [{"name": "raw", "width": width, "height": height, "fps": 10}]});
+    fs::write(folder.path().join("rig.json"), rig.to_string()).expect("written");
+    let mut times = "seq,captured_ns,received_ns\n".to_owned();
+    // White on the left, black on the right.
+    let picture = image::RgbImage::from_fn(width, height, |x, _| image::Rgb([if x < width / 2 { 255 } else { 0 }; 3]));
+    for seq in 0..10_u64 {
+        picture.save(camera.join(format!("{seq:06}.png"))).expect("saved");
+        times += &format!("{seq},{0},{0}\n", 1_000_000_000 + seq * 100_000_000);
+    }
+    fs::write(camera.join("timestamps.csv"), times).expect("written");
+
+    let serving = Serving::replay(folder.path(), "127.0.0.1:0", &[]);
+    let mut watcher = Watcher::of(&serving);
+    let update = loop {
+        let update = watcher.next();
+        watcher.acknowledge(&update);
+        if update.set().is_some() {
+            break update;
+        }
+    };
+    assert_eq!((&update.views()[0]["width"], &update.views()[0]["height"]), (&json!(width), &json!(height)));
+    let seen = turbojpeg::decompress(&update.jpegs[0], turbojpeg::PixelFormat::GRAY).expect("a JPEG picture");
+    assert_eq!((seen.width, seen.height), (width as usize, height as usize));
+    for row in seen.pixels.chunks(seen.pitch) {
+        assert!(row[600] > 200 && row[680] < 50, "the picture is sheared");
+    }
 }
 
 #[test]
@@ -121,10 +158,11 @@ fn nonsense_from_a_watcher_ends_only_its_own_watching() {
     let serving = Serving::start();
     let mut other = Watcher::of(&serving);
     for nonsense in
-        [json!("what?"), json!({"ack": -1}), json!({"ack": "1"}), json!([]), json!({"step": 17, "unknown": {}})]
+        [json!("what?"), json!({"ack": -1}), json!({"ack": "1"}), json!(17), json!({"step": 17, "unknown": {}})]
     {
         let mut watcher = Watcher::of(&serving);
         watcher.say(&nonsense);
+        assert_eq!(watcher.closed().0, 1008, "{nonsense}");
     }
     for _ in 0..5 {
         let update = other.next();

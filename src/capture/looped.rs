@@ -11,9 +11,10 @@ pub struct Looped {
     /// How long one round takes: the same for all cameras of a recording, so that they stay together.
     round: Duration,
     rounds: u32,
-    /// Added to the numbers of this round's frames: so many came in the rounds before.
+    /// The recording's first number.
+    first_recorded: Option<u64>,
+    /// The numbers of this round's first frame, and of the next frame.
     first_seq: u64,
-    /// One more than the last number so far.
     next_seq: u64,
 }
 
@@ -21,7 +22,7 @@ impl Looped {
     /// Plays `source`, a round of which takes `round`.
     #[must_use]
     pub fn new(source: Box<dyn Source>, round: Duration) -> Self {
-        Self { source, round, rounds: 0, first_seq: 0, next_seq: 0 }
+        Self { source, round, rounds: 0, first_recorded: None, first_seq: 0, next_seq: 0 }
     }
 }
 
@@ -36,24 +37,30 @@ impl Source for Looped {
                 let shift = self.round * self.rounds;
                 frame.captured_at = frame.captured_at + shift;
                 frame.received_at = frame.received_at + shift;
-                frame.seq += self.first_seq;
+                let first = *self.first_recorded.get_or_insert_with(|| {
+                    self.first_seq = frame.seq;
+                    frame.seq
+                });
+                frame.seq = self.first_seq + frame.seq.saturating_sub(first);
                 self.next_seq = frame.seq + 1;
                 Ok(Event::Frame(frame))
             }
             // Nothing in it: it would begin anew for ever.
             Event::End if self.next_seq == self.first_seq => Ok(Event::End),
             Event::End => {
-                self.source.reopen()?;
-                self.rounds += 1;
-                self.first_seq = self.next_seq;
+                self.reopen()?;
                 self.next(pool)
             }
             other => Ok(other),
         }
     }
 
+    /// Begins the next round.
     fn reopen(&mut self) -> Result<(), CaptureError> {
-        self.source.reopen()
+        self.source.reopen()?;
+        self.rounds += 1;
+        self.first_seq = self.next_seq;
+        Ok(())
     }
 }
 
@@ -80,6 +87,7 @@ mod tests {
             assert!(frame.0 > last.0 && frame.1 > last.1, "{} follows {}", frame.0, last.0);
             if frame.1 == first.1 + round {
                 assert_eq!(frame.2, first.2, "the second round begins with the first picture");
+                assert_eq!(frame.0, last.0 + 1, "no number is left out between two rounds");
                 return;
             }
             last = frame;

@@ -1,10 +1,13 @@
 //! The live page as a run starts it: served, announced, opened.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use vultus::pipeline::counters::Counters;
 use vultus::record::Recorder;
 use vultus::serve::{About, Listener, Publisher, ServeError, Server};
+
+use super::status::log_writer;
 
 /// Serves the page and says where it is; `shows` has a browser opened, where there is a desktop.
 pub(super) fn open(
@@ -14,16 +17,21 @@ pub(super) fn open(
     recorder: Recorder,
     shows: bool,
 ) -> Result<(Server, Publisher), ServeError> {
-    let (url, elsewhere) = (listener.url.clone(), listener.url_elsewhere.clone());
+    let (url, elsewhere, is_open) = (listener.url.clone(), listener.url_elsewhere.clone(), listener.is_open);
     let served = Server::start(listener, about, counters, recorder)?;
-    tracing::info!("the live page: {url}");
-    if let Some(elsewhere) = elsewhere {
-        tracing::info!("on other machines: {elsewhere}");
+    if is_open {
+        let elsewhere = elsewhere.unwrap_or_else(|| "the same, with this machine's address".to_owned());
+        // No message of the log: without the token the page is of no use, also to those who want to hear little.
+        let _ = writeln!(log_writer(), "the live page: {url}\non other machines: {elsewhere}");
         tracing::warn!(
             "whoever has this address sees the cameras, and the way there is not encrypted (docs/guide/live-page.md)"
         );
+    } else {
+        tracing::info!("the live page: {url}");
     }
+    // A browser's command line can be read by every user of the machine: no token goes there.
     if shows
+        && !is_open
         && has_desktop()
         && let Err(error) = open::that_detached(&url)
     {

@@ -107,7 +107,7 @@ impl Session {
         let is_live = matches!(self.time, Time::Live);
         let mut page = match listener {
             Some(listener) => {
-                let about = About::new(header, streams, is_live, rig.as_ref())?;
+                let about = About::new(header, streams, period, is_live, rig.as_ref())?;
                 Some(page::open(listener, about, counters.clone(), recorder.clone(), config.serve.open)?)
             }
             None => None,
@@ -144,11 +144,11 @@ impl Session {
             status.update(scene, &health, &counters);
             Ok(())
         });
+        status.finish(&health, &counters);
         if let Some((server, publisher)) = page {
             drop(publisher);
             server.finish();
         }
-        status.finish(&health, &counters);
         outcome?;
         let count = |of: fn(&CameraCounters) -> u64| counters.cameras.iter().map(of).sum::<u64>();
         let (received, corrupt) = (count(|camera| camera.received.get()), count(|camera| camera.corrupt.get()));

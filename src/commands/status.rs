@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use vultus::pipeline::counters::{CameraCounters, Counters};
-use vultus::pipeline::health::{Health, Measure, Quantiles};
+use vultus::pipeline::health::{Health, Quantiles};
 use vultus::scene::{Expression, FusedExpression, Scene};
 
 /// Time between two drawings.
@@ -79,7 +79,7 @@ impl Status {
     }
 
     fn lines(&self, scene: &Scene, health: &Health, counters: &Counters) -> String {
-        let latency = health.whole(Measure::Latency);
+        let latency = health.latency();
         let views = scene.frames.iter().flatten().count();
         let mut text = format!(
             "set {}  {views}/{} views  skew {:.1} ms  latency p50 {:.1}  p95 {:.1}  p99 {:.1} ms  age {:.0} ms\n",
@@ -130,13 +130,11 @@ impl Status {
             health.faces,
         );
         if health.sets > 0 {
-            let quantiles = |measure| {
-                let Quantiles { p50, p95, p99, .. } = health.whole(measure);
-                format!("p50 {p50:.1}  p95 {p95:.1}  p99 {p99:.1} ms")
-            };
-            let _ = writeln!(text, "latency  {}", quantiles(Measure::Latency));
+            let quantiles =
+                |Quantiles { p50, p95, p99, .. }: Quantiles| format!("p50 {p50:.1}  p95 {p95:.1}  p99 {p99:.1} ms");
+            let _ = writeln!(text, "latency  {}", quantiles(health.latency()));
             if self.cameras.len() > 1 {
-                let _ = writeln!(text, "skew     {}", quantiles(Measure::Skew));
+                let _ = writeln!(text, "skew     {}", quantiles(health.skew()));
             }
         }
         let received = |(name, c): (&Arc<str>, &CameraCounters)| format!("{name} {}", c.received.get());

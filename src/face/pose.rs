@@ -1,6 +1,6 @@
 //! Where a head points, from five landmarks.
 
-use crate::scene::{HeadPose, Landmarks};
+use crate::scene::{HeadPose, Landmarks, middle};
 
 /// The landmarks on a mean head, in its own frame: x to the subject's left, y up, z out of the face; in units of the
 /// distance between the eyes. The nose tip of a mean head stands out by 0.66; YuNet draws it nearer to the face, and
@@ -12,10 +12,9 @@ const MODEL: [[f32; 3]; 5] =
 /// to the given ones (Gauss-Newton over the three angles; scale and shift have closed forms).
 #[must_use]
 pub fn head_pose(landmarks: &Landmarks) -> HeadPose {
-    let centre_x = landmarks.iter().map(|p| p.x).sum::<f32>() / 5.0;
-    let centre_y = landmarks.iter().map(|p| p.y).sum::<f32>() / 5.0;
+    let centre = middle(landmarks);
     // Image y points down, the head's up.
-    let seen: [[f32; 2]; 5] = landmarks.map(|p| [p.x - centre_x, centre_y - p.y]);
+    let seen: [[f32; 2]; 5] = landmarks.map(|p| [p.x - centre.x, centre.y - p.y]);
 
     // Profiles on either side and the front are three basins; the best of three starts is taken.
     let fits = [0.0_f32, 60.0, -60.0].map(|yaw| fit(&seen, [yaw.to_radians(), 0.0, start_roll(&seen)]));

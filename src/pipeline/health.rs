@@ -83,45 +83,44 @@ pub struct Quantiles {
     pub max: f64,
 }
 
-/// The times of one [`Measure`].
-struct Times {
-    /// Of the whole run, in microseconds.
-    whole: Histogram<u32>,
-    sum: Duration,
-    /// Of the last sets, in no order.
-    recent: Vec<Duration>,
-}
+/// The times of the last sets, in no order.
+struct Recent(Vec<Duration>);
 
-impl Times {
-    fn new() -> Self {
-        // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
-        let whole =
-            Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid"));
-        Self { whole, sum: Duration::ZERO, recent: Vec::with_capacity(RECENT) }
-    }
-
+impl Recent {
     fn add(&mut self, set: u64, time: Duration) {
-        self.whole.saturating_record((time.as_micros() as u64).max(1));
-        self.sum += time;
-        if self.recent.len() < RECENT {
-            self.recent.push(time);
+        if self.0.len() < RECENT {
+            self.0.push(time);
         } else {
-            self.recent[set as usize % RECENT] = time;
+            self.0[set as usize % RECENT] = time;
         }
     }
 
-    fn whole(&self) -> Quantiles {
-        let ms = |quantile| self.whole.value_at_quantile(quantile) as f64 / 1e3;
-        Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: self.whole.max() as f64 / 1e3 }
-    }
-
-    fn recent(&self) -> Quantiles {
-        let mut sorted = self.recent.clone();
+    fn quantiles(&self) -> Quantiles {
+        let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let Some(last) = sorted.len().checked_sub(1) else { return Quantiles::default() };
         // The nearest rank, in microseconds: finer says nothing.
         let ms = |quantile: f64| sorted[(quantile * last as f64).round() as usize].as_micros() as f64 / 1e3;
         Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: ms(1.0) }
+    }
+}
+
+/// The times of the whole run, in microseconds.
+struct Whole(Histogram<u32>);
+
+impl Whole {
+    fn new() -> Self {
+        // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
+        Self(Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid")))
+    }
+
+    fn add(&mut self, time: Duration) {
+        self.0.saturating_record((time.as_micros() as u64).max(1));
+    }
+
+    fn quantiles(&self) -> Quantiles {
+        let ms = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
+        Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: self.0.max() as f64 / 1e3 }
     }
 }
 
@@ -135,7 +134,10 @@ pub struct Health {
     pub slow: u64,
     /// Half of the time there is for a set.
     slow_from: Duration,
-    times: [Times; Measure::COUNT],
+    recent: [Recent; Measure::COUNT],
+    sums: [Duration; Measure::COUNT],
+    latency: Whole,
+    skew: Whole,
 }
 
 /// A report of [`Health`] at one moment.
@@ -155,23 +157,42 @@ impl Health {
     /// Nothing yet; a set comes every `period`.
     #[must_use]
     pub fn new(period: Duration) -> Self {
-        Self { sets: 0, faces: 0, slow: 0, slow_from: period / 2, times: std::array::from_fn(|_| Times::new()) }
+        Self {
+            sets: 0,
+            faces: 0,
+            slow: 0,
+            slow_from: period / 2,
+            recent: std::array::from_fn(|_| Recent(Vec::with_capacity(RECENT))),
+            sums: [Duration::ZERO; Measure::COUNT],
+            latency: Whole::new(),
+            skew: Whole::new(),
+        }
     }
 
     /// Takes one set's result in.
     pub fn add(&mut self, scene: &Scene) {
-        for (measure, times) in Measure::ALL.into_iter().zip(&mut self.times) {
-            times.add(self.sets, measure.of(scene));
+        for (measure, (recent, sum)) in Measure::ALL.into_iter().zip(self.recent.iter_mut().zip(&mut self.sums)) {
+            let time = measure.of(scene);
+            recent.add(self.sets, time);
+            *sum += time;
         }
+        self.latency.add(scene.latency);
+        self.skew.add(scene.skew);
         self.sets += 1;
         self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
         self.slow += u64::from(scene.latency > self.slow_from);
     }
 
-    /// Percentiles over the whole run.
+    /// Percentiles of the latency over the whole run.
     #[must_use]
-    pub fn whole(&self, measure: Measure) -> Quantiles {
-        self.times[measure as usize].whole()
+    pub fn latency(&self) -> Quantiles {
+        self.latency.quantiles()
+    }
+
+    /// Percentiles of the skew over the whole run.
+    #[must_use]
+    pub fn skew(&self) -> Quantiles {
+        self.skew.quantiles()
     }
 
     /// How it is now.
@@ -180,8 +201,8 @@ impl Health {
         Report {
             sets: self.sets,
             slow: self.slow,
-            recent: self.times.each_ref().map(Times::recent),
-            sums: self.times.each_ref().map(|times| times.sum),
+            recent: self.recent.each_ref().map(Recent::quantiles),
+            sums: self.sums,
         }
     }
 }
@@ -199,7 +220,7 @@ mod tests {
         (0..RECENT).for_each(|_| health.add(&scene));
         let recent = health.report().recent[Measure::Latency as usize];
         assert_eq!(recent, Quantiles { p50: 8.0, p95: 8.0, p99: 8.0, max: 8.0 });
-        let whole = health.whole(Measure::Latency);
+        let whole = health.latency();
         assert!((whole.p99 - 40.0).abs() < 0.1, "{whole:?}");
         assert_eq!((health.sets, health.slow), (2 * RECENT as u64, RECENT as u64));
     }

@@ -33,7 +33,7 @@ use crate::frame::{FramePool, FrameSet, PerCamera};
 use crate::infer::InferError;
 use crate::record::Recorder;
 use crate::scene::Scene;
-use crate::sync::{Matcher, Timing};
+use crate::sync::{MAX_PENDING, Matcher, Timing};
 use crate::time::{Clock, Timestamp};
 use counters::Counters;
 use latest::Latest;
@@ -44,10 +44,12 @@ use vision::Vision;
 
 /// Frames that a camera's ring holds: what arrives while the sync thread is held up for a quarter of a second.
 const RING_FRAMES: usize = 8;
-/// Frames that may be out of the ring: the matcher's, and those of the sets that wait and are worked on.
-const FRAMES_ELSEWHERE: usize = 40;
 /// Scenes on their way to the output.
 const SCENES: usize = 8;
+/// Sets that are waited with, worked on, handed out, and held by the live page: the newest and two that are being sent.
+const SETS: usize = 6;
+/// A camera's frames that may be out of its ring.
+const FRAMES_ELSEWHERE: usize = MAX_PENDING + SCENES + SETS;
 
 /// How a run ends badly.
 #[derive(Debug, thiserror::Error)]

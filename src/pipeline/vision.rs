@@ -13,7 +13,7 @@ use crate::face::detect::Detector;
 use crate::face::pose::head_pose;
 use crate::face::quality::{Evidence, quality};
 use crate::face::track::Tracker;
-use crate::frame::{Frame, FrameSet};
+use crate::frame::{Frame, FrameSet, PixelFormat};
 use crate::fuse::{Fuser, ReadFace};
 use crate::image::Image;
 use crate::image::decode::{DecodeError, Decoder};
@@ -232,8 +232,13 @@ impl Vision {
         scene.frames.clear();
         let analysed = |(view, frame): (&View, &Option<Frame>)| {
             let frame = frame.as_ref().filter(|_| view.seen.unreadable.is_none())?;
-            let (width, height) = view.image.full_size();
-            Some(Frame { width: width.round() as u32, height: height.round() as u32, ..frame.clone() })
+            let mut frame = frame.clone();
+            // Of JPEG only the picture itself knows its size.
+            if frame.format == PixelFormat::Mjpeg {
+                let (width, height) = view.image.full_size();
+                (frame.width, frame.height) = (width.round() as u32, height.round() as u32);
+            }
+            Some(frame)
         };
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());

@@ -8,6 +8,10 @@ use super::CalibratedCamera;
 /// at least; webcams need fewer.
 const UNDISTORT_STEPS: usize = 10;
 
+/// Of the normal matrix's determinant, which is twice the squared sine of the angle between two rays: below 1.3 degrees
+/// the depth is a guess.
+const LEAST_SPREAD: f64 = 1e-3;
+
 /// A half-line in the world, metres.
 #[derive(Clone, Copy, Debug)]
 pub struct Ray {
@@ -59,7 +63,7 @@ impl CalibratedCamera {
 }
 
 /// The point whose squared distances to the rays sum to the least (midpoint triangulation for any number of rays);
-/// `None` for fewer than two rays, or parallel ones.
+/// `None` for fewer than two rays, nearly parallel ones, and where it lies behind a camera.
 #[must_use]
 pub fn meeting_point(rays: &[Ray]) -> Option<Point3<f64>> {
     if rays.len() < 2 {
@@ -72,9 +76,11 @@ pub fn meeting_point(rays: &[Ray]) -> Option<Point3<f64>> {
         normal += across;
         right += across * ray.origin.coords;
     }
-    // Parallel rays leave one direction open: the smallest singular value is then zero.
-    let inverse = normal.try_inverse().filter(|_| normal.determinant() > 1e-6)?;
-    Some(Point3::from(inverse * right))
+    if normal.determinant() < LEAST_SPREAD {
+        return None;
+    }
+    let point = Point3::from(normal.try_inverse()? * right);
+    rays.iter().all(|ray| ray.direction.dot(&(point - ray.origin)) > 0.0).then_some(point)
 }
 
 #[cfg(test)]
@@ -130,5 +136,7 @@ mod tests {
         let [a, b] = [0.0, 0.2].map(|x| Ray { origin: Point3::new(x, 0.0, 0.0), direction: Vector3::z_axis() });
         assert!(meeting_point(&[a]).is_none());
         assert!(meeting_point(&[a, b]).is_none());
+        let apart = Ray { origin: b.origin, direction: Unit::new_normalize(Vector3::new(0.5, 0.0, 1.0)) };
+        assert!(meeting_point(&[a, apart]).is_none(), "they meet behind the cameras");
     }
 }

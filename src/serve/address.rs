@@ -1,5 +1,6 @@
 //! The address to listen on, and those by which this machine can be reached.
 
+use std::env::VarError;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
@@ -16,12 +17,16 @@ pub enum ServeError {
         "cannot serve the page on {address}: another program (another vultus?) listens there. End it, or name another address: `--listen 127.0.0.1:0` takes a free port"
     )]
     InUse { address: SocketAddr },
-    #[error("cannot serve the page on {address}; name another address (`--listen`), or serve none (`--headless`)")]
+    #[error(
+        "cannot serve the page on {address}; name another address (`--listen`), or serve no page (`--headless`; a replay serves none by itself)"
+    )]
     Listen { address: SocketAddr, source: io::Error },
     #[error("{TOKEN} must be 16 to 128 letters, digits, `-` or `_`")]
     Token,
     #[error("the system has no random numbers for a token: {0}")]
     Random(getrandom::Error),
+    #[error(transparent)]
+    Rig(#[from] crate::rig::RigError),
     #[error("the server cannot be started")]
     Start(#[source] io::Error),
 }
@@ -32,8 +37,10 @@ pub struct Listener {
     pub(super) guard: Guard,
     /// What to open in a browser on this machine.
     pub url: String,
-    /// What to open on another one, if it can be reached from there.
+    /// What to open on another one, if this machine's address on its network is known.
     pub url_elsewhere: Option<String>,
+    /// Whether other machines can reach it, and so a token is needed.
+    pub is_open: bool,
 }
 
 impl Listener {
@@ -60,6 +67,7 @@ impl Listener {
         let elsewhere = if address.ip().is_unspecified() { outward() } else { Some(address.ip()) };
         Ok(Self {
             url: url(here),
+            is_open: token.is_some(),
             url_elsewhere: elsewhere.filter(|ip| !ip.is_loopback()).map(url),
             guard: Guard::new(address, token),
             socket,
@@ -70,7 +78,8 @@ impl Listener {
 fn token() -> Result<Token, ServeError> {
     match std::env::var(TOKEN) {
         Ok(text) => Token::chosen(&text).ok_or(ServeError::Token),
-        Err(_) => Token::random().map_err(ServeError::Random),
+        Err(VarError::NotUnicode(_)) => Err(ServeError::Token),
+        Err(VarError::NotPresent) => Token::random().map_err(ServeError::Random),
     }
 }
 

@@ -5,11 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{Request, State};
 use axum::http::{Method, Response, StatusCode, Uri};
 use axum::routing::{get, post};
 use futures_util::stream::unfold;
@@ -17,13 +16,14 @@ use tokio::sync::Semaphore;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
 
-use super::About;
 use super::answer::{json, of_type, refused};
-use super::board::{Board, Said, Watcher};
+use super::board::{Board, Held, Said};
 use super::guard::{self, Guard};
-use super::relay::{Channels, Feedback};
+use super::relay::Channels;
 use super::socket::Client;
+use super::{About, REQUEST_PATIENCE};
 use super::{metrics, page};
 use crate::record::{RecordError, Recorder, Status};
 
@@ -38,7 +38,6 @@ pub(super) struct App {
     pub about: Arc<About>,
     pub board: Arc<Board>,
     pub channels: Channels,
-    pub feedback: Arc<Feedback>,
     pub recorder: Recorder,
     pub seats: Arc<Semaphore>,
 }
@@ -56,7 +55,6 @@ pub(super) fn router(app: App, guard: Guard) -> Router {
         .route("/metrics", get(metrics_text))
         .method_not_allowed_fallback(async || wrong_method())
         .fallback(file)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(Arc::new(app))
         .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
 }
@@ -84,23 +82,29 @@ async fn metrics_text(State(app): Shared) -> Response<Body> {
     of_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-/// The bodies of these requests say nothing, but they have a limit.
-type NoBody = Result<Bytes, BytesRejection>;
-
-async fn start_recording(State(app): Shared, body: NoBody) -> Response<Body> {
-    if let Err(error) = body {
-        return refused(error.status(), &error.body_text());
-    }
+async fn start_recording(State(app): Shared, request: Request) -> Response<Body> {
     let recorder = app.recorder.clone();
-    tell(spawn_blocking(move || recorder.start().map(|_| recorder.status())).await)
+    match said_nothing(request).await {
+        Ok(()) => tell(spawn_blocking(move || recorder.start().map(|_| recorder.status())).await),
+        Err(refusal) => refusal,
+    }
 }
 
-async fn stop_recording(State(app): Shared, body: NoBody) -> Response<Body> {
-    if let Err(error) = body {
-        return refused(error.status(), &error.body_text());
-    }
+async fn stop_recording(State(app): Shared, request: Request) -> Response<Body> {
     let recorder = app.recorder.clone();
-    tell(spawn_blocking(move || recorder.stop()).await)
+    match said_nothing(request).await {
+        Ok(()) => tell(spawn_blocking(move || recorder.stop()).await),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Takes in a request's body, which has nothing to say, but must not be endless.
+async fn said_nothing(request: Request) -> Result<(), Response<Body>> {
+    match timeout(REQUEST_PATIENCE, to_bytes(request.into_body(), LARGEST_BODY)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) => Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "this request needs no body; send none")),
+        Err(_) => Err(refused(StatusCode::REQUEST_TIMEOUT, "the request's body did not come; send none")),
+    }
 }
 
 /// How the recording is now, or why it is not as was asked. The disk may be slow, so it was asked on another thread.
@@ -130,11 +134,11 @@ async fn socket(State(app): Shared, upgrade: Result<WebSocketUpgrade, WebSocketU
         Err(error) => return refused(error.status(), &error.body_text()),
     };
     let Ok(seat) = app.seats.clone().try_acquire_owned() else { return full() };
-    let watcher = app.board.watch();
+    let watcher = app.board.watchers.hold();
     let upgrade = upgrade.protocols(["vultus"]).max_message_size(LARGEST_MESSAGE).max_frame_size(LARGEST_MESSAGE);
     upgrade.on_upgrade(move |socket| async move {
-        let (about, channels, feedback) = (app.about.clone(), app.channels.listen(), app.feedback.clone());
-        Client { socket, about, channels, feedback }.run().await;
+        let (about, channels, waiting) = (app.about.clone(), app.channels.listen(), app.board.waiting.clone());
+        Client { socket, about, channels, waiting }.run().await;
         drop((seat, watcher));
     })
 }
@@ -144,7 +148,7 @@ async fn socket(State(app): Shared, upgrade: Result<WebSocketUpgrade, WebSocketU
 async fn results(State(app): Shared) -> Response<Body> {
     let Ok(seat) = app.seats.clone().try_acquire_owned() else { return full() };
     let header = serde_json::to_string(&app.about.header).unwrap_or_default();
-    let reader = Reader { said: app.channels.said.resubscribe(), _guards: (seat, app.board.watch()) };
+    let reader = Reader { said: app.channels.said.resubscribe(), _guards: (seat, app.board.watchers.hold()) };
     let first = VecDeque::from([Bytes::from(format!("event: header\ndata: {header}\n\n"))]);
     let events = unfold((first, reader), |(mut first, mut reader)| async move {
         let event = match first.pop_front() {
@@ -160,7 +164,7 @@ async fn results(State(app): Shared) -> Response<Body> {
 
 struct Reader {
     said: Receiver<Arc<Said>>,
-    _guards: (tokio::sync::OwnedSemaphorePermit, Watcher),
+    _guards: (tokio::sync::OwnedSemaphorePermit, Held),
 }
 
 impl Reader {
@@ -169,6 +173,9 @@ impl Reader {
         match self.said.recv().await {
             Ok(said) => {
                 let mut text = Vec::with_capacity(said.lines.len() + 64);
+                if said.missed > 0 {
+                    text.extend_from_slice(&missed(said.missed));
+                }
                 for line in said.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                     text.extend_from_slice(b"data: ");
                     text.extend_from_slice(line);
@@ -176,10 +183,15 @@ impl Reader {
                 }
                 Some(text.into())
             }
-            Err(RecvError::Lagged(sets)) => Some(format!("event: missed\ndata: {{\"sets\":{sets}}}\n\n").into()),
+            Err(RecvError::Lagged(sets)) => Some(missed(sets)),
             Err(RecvError::Closed) => None,
         }
     }
+}
+
+/// The event that says how many sets a client missed.
+fn missed(sets: u64) -> Bytes {
+    format!("event: missed\ndata: {{\"sets\":{sets}}}\n\n").into()
 }
 
 fn full() -> Response<Body> {

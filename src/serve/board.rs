@@ -2,7 +2,8 @@
 //! watches and however slowly, and next to nothing while nobody does.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
@@ -19,6 +20,8 @@ const WAITING: usize = 64;
 
 /// What was found in one set.
 pub(super) struct Said {
+    /// Sets before it whose records nobody took down in time.
+    pub missed: u64,
     /// The set's records, a line each.
     pub lines: Bytes,
     /// Where the heads are, when the rig is known.
@@ -34,9 +37,13 @@ pub(super) struct Pictures {
 /// Pinned up by the pipeline's output thread, taken down by the server's thread.
 pub(super) struct Board {
     said: ArrayQueue<Said>,
+    missed: AtomicU64,
     pictures: Latest<Pictures>,
     report: Latest<Report>,
-    watchers: AtomicUsize,
+    /// Pages and readers of records.
+    pub watchers: Tally,
+    /// Pages that could take pictures now.
+    pub waiting: Tally,
     is_new: AtomicBool,
     is_over: AtomicBool,
     waker: AtomicWaker,
@@ -46,9 +53,11 @@ impl Default for Board {
     fn default() -> Self {
         Self {
             said: ArrayQueue::new(WAITING),
+            missed: AtomicU64::new(0),
             pictures: Latest::default(),
             report: Latest::default(),
-            watchers: AtomicUsize::new(0),
+            watchers: Tally::default(),
+            waiting: Tally::default(),
             is_new: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -57,18 +66,11 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Whether anybody watches.
-    pub(super) fn is_watched(&self) -> bool {
-        self.watchers.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn watchers(&self) -> usize {
-        self.watchers.load(Ordering::Relaxed)
-    }
-
     /// Pins up a set; what nobody took down in time makes room.
     pub(super) fn pin(&self, said: Said, pictures: Pictures) {
-        let _ = self.said.force_push(said);
+        if self.said.force_push(said).is_some() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
         let _ = self.pictures.put(pictures);
         self.notify();
     }
@@ -104,25 +106,35 @@ impl Board {
     }
 
     pub(super) fn take_said(&self) -> Option<Said> {
-        self.said.pop()
+        let said = self.said.pop()?;
+        Some(Said { missed: self.missed.swap(0, Ordering::Relaxed), ..said })
     }
 
     pub(super) fn take_report(&self) -> Option<Report> {
         self.report.take()
     }
+}
 
-    /// Counts a watcher for as long as the guard lives.
-    pub(super) fn watch(self: &std::sync::Arc<Self>) -> Watcher {
-        self.watchers.fetch_add(1, Ordering::Relaxed);
-        Watcher(self.clone())
+/// Counts those who hold it.
+#[derive(Clone, Default)]
+pub(super) struct Tally(Arc<AtomicUsize>);
+
+/// Counted for as long as it lives.
+pub(super) struct Held(Tally);
+
+impl Tally {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn hold(&self) -> Held {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(self.clone())
     }
 }
 
-/// See [`Board::watch`].
-pub(super) struct Watcher(std::sync::Arc<Board>);
-
-impl Drop for Watcher {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -106,11 +106,12 @@ impl Guard {
             return Err(Refusal::Origin);
         }
         // Browsers tell who asks even where they send no origin; a link from elsewhere may lead to the page itself.
-        let asked_from = only(headers, &HeaderName::from_static("sec-fetch-site")).unwrap_or("none");
+        let site = HeaderName::from_static("sec-fetch-site");
+        let is_ours = !headers.contains_key(&site) || matches!(only(headers, &site), Some("same-origin" | "none"));
         let leads_here = only(headers, &HeaderName::from_static("sec-fetch-mode")) == Some("navigate")
             && method == Method::GET
             && path == "/";
-        if !leads_here && !matches!(asked_from, "same-origin" | "none") {
+        if !is_ours && !leads_here {
             return Err(Refusal::Origin);
         }
         match &self.token {
@@ -215,6 +216,9 @@ mod tests {
         }
         let cross = ("sec-fetch-site", "cross-site");
         assert_eq!(check(&loopback(), "/api/state", &[host, cross]), Err(Refusal::Origin));
+        let same = ("sec-fetch-site", "same-origin");
+        assert_eq!(check(&loopback(), "/api/state", &[host, same]), Ok(()));
+        assert_eq!(check(&loopback(), "/api/state", &[host, same, cross]), Err(Refusal::Origin));
         let link = ("sec-fetch-mode", "navigate");
         assert_eq!(check(&loopback(), "/", &[host, cross, link]), Ok(()));
         assert_eq!(check(&loopback(), "/api/state", &[host, cross, link]), Err(Refusal::Origin));

@@ -16,6 +16,7 @@ mod guard;
 mod metrics;
 mod pace;
 mod page;
+mod patient;
 mod relay;
 mod socket;
 mod space;
@@ -47,12 +48,13 @@ use crate::results::Header;
 use crate::rig::{CalibratedCamera, Rig};
 use crate::scene::Scene;
 use board::{Board, Pictures, Said};
-use relay::{Feedback, Relay};
+use patient::Patient;
+use relay::Relay;
 
 /// Connections at a time; more wait to be taken.
 const CONNECTIONS: usize = 64;
 /// A client that has not said what it wants by then is let go.
-const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head; 8 KiB is the least that hyper takes.
 const LARGEST_HEAD: usize = 16 << 10;
 /// Time between two reports of how the run is doing.
@@ -69,25 +71,31 @@ pub struct About {
     /// Time between two sets.
     period: Duration,
     rig: Option<Arc<state::RigState>>,
-    /// One entry a view: the rig may have more cameras than the run, or fewer.
-    calibrated: Vec<Option<CalibratedCamera>>,
+    /// The cameras of the run, if they are calibrated.
+    calibrated: Vec<CalibratedCamera>,
 }
 
 impl About {
-    /// A run whose frames come from cameras (`is_live`) or from a recording.
+    /// A run whose frames come from cameras (`is_live`) or from a recording, a set every `period`.
     ///
     /// # Errors
-    /// [`ServeError::Random`].
-    pub fn new(header: Header, streams: Vec<Stream>, is_live: bool, rig: Option<&Rig>) -> Result<Self, ServeError> {
+    /// [`ServeError::Random`], and [`ServeError::Rig`] when a camera is not in the rig.
+    pub fn new(
+        header: Header,
+        streams: Vec<Stream>,
+        period: Duration,
+        is_live: bool,
+        rig: Option<&Rig>,
+    ) -> Result<Self, ServeError> {
         let mut id = [0; 8];
         getrandom::fill(&mut id).map_err(ServeError::Random)?;
-        let of_name = |stream: &Stream| rig.and_then(|rig| rig.camera(&stream.name).ok()).cloned();
+        let calibrated = rig.map(|rig| streams.iter().map(|stream| rig.camera(&stream.name).cloned()).collect());
         Ok(Self {
             run: format!("{:016x}", u64::from_le_bytes(id)).into(),
             source: if is_live { "live" } else { "replay" },
             header,
-            period: streams.iter().map(|stream| stream.period).max().unwrap_or_default(),
-            calibrated: streams.iter().map(of_name).collect(),
+            period,
+            calibrated: calibrated.transpose()?.unwrap_or_default(),
             streams,
             rig: rig.map(|rig| Arc::new(state::RigState::new(rig.path.clone(), &rig.cameras))),
         })
@@ -117,12 +125,11 @@ impl Server {
         counters: Arc<Counters>,
         recorder: Recorder,
     ) -> Result<(Self, Publisher), ServeError> {
-        let (about, board, feedback) = (Arc::new(about), Arc::<Board>::default(), Arc::<Feedback>::default());
-        let (relay, channels) = Relay::new(about.clone(), counters, recorder.clone(), board.clone(), feedback.clone())
+        let (about, board) = (Arc::new(about), Arc::<Board>::default());
+        let (relay, channels) = Relay::new(about.clone(), counters, recorder.clone(), board.clone())
             .map_err(|error| ServeError::Start(io::Error::other(error)))?;
         let seats = Arc::new(Semaphore::new(api::WATCHERS as usize));
-        let app =
-            api::App { about: about.clone(), board: board.clone(), channels, feedback, recorder, seats: seats.clone() };
+        let app = api::App { about: about.clone(), board: board.clone(), channels, recorder, seats: seats.clone() };
         let router = api::router(app, listener.guard);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
         let runtime = runtime.map_err(ServeError::Start)?;
@@ -140,6 +147,8 @@ impl Server {
                     Err(error) => tracing::error!("the page cannot be served: {error}"),
                 }
             });
+            // A recording that is being started or stopped on a disk that hangs does not hold up the end.
+            runtime.shutdown_timeout(FAREWELL);
         };
         let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(serve).map_err(ServeError::Start)?;
         Ok((Self { thread }, Publisher { board, about, reported_at: None }))
@@ -160,9 +169,9 @@ impl Publisher {
             self.reported_at = Some(Instant::now());
             self.board.pin_report(health.report());
         }
-        if self.board.is_watched() {
+        if self.board.watchers.count() > 0 {
             let heads = if self.about.rig.is_some() { space::heads(scene, &self.about.calibrated) } else { Vec::new() };
-            let said = Said { lines: Bytes::copy_from_slice(lines), heads };
+            let said = Said { missed: 0, lines: Bytes::copy_from_slice(lines), heads };
             self.board.pin(said, Pictures { set: scene.set, frames: scene.frames.clone() });
         }
     }
@@ -200,9 +209,9 @@ async fn serve_connection(stream: TcpStream, router: Router) {
     let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
+        .header_read_timeout(REQUEST_PATIENCE)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(service))
         .with_upgrades();
     // A client that breaks off is no error of ours.
     if let Err(error) = connection.await {

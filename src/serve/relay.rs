@@ -2,11 +2,11 @@
 //! allow, the state twice a second.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use tokio::sync::{broadcast, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::About;
 use super::board::{Board, Pictures, Said};
@@ -84,19 +84,13 @@ impl Channels {
     }
 }
 
-/// What clients tell.
-#[derive(Default)]
-pub(super) struct Feedback {
-    /// Held by every client that wants pictures.
-    pub wants_pictures: Arc<()>,
-    /// Sets of pictures sent.
-    pub pictures: AtomicU64,
-}
-
 /// Runs on the server's thread until the run is over.
 pub(super) struct Relay {
     board: Arc<Board>,
-    feedback: Arc<Feedback>,
+    /// Sets whose pictures were sent.
+    sent: u64,
+    /// As many at the last look.
+    sent_before: u64,
     recorder: Recorder,
     counters: Arc<Counters>,
     observer: Observer,
@@ -116,14 +110,17 @@ impl Relay {
         counters: Arc<Counters>,
         recorder: Recorder,
         board: Arc<Board>,
-        feedback: Arc<Feedback>,
     ) -> Result<(Self, Channels), crate::image::encode::EncodeError> {
         let mut observer = Observer::new(about.clone(), counters.clone());
         let pace = Pace::new(about.period);
         let report = Report::default();
         // The server's thread, whose time counts, has not begun.
-        let served = served(&board, &feedback, &pace);
-        let served = Served { cpu: served.cpu.map(|_| Duration::ZERO), ..served };
+        let served = Served {
+            watchers: 0,
+            pictures: 0,
+            at_most_per_s: pace.at_most_per_s(),
+            cpu: thread_cpu_time().map(|_| Duration::ZERO),
+        };
         let first = snapshot(&mut observer, &report, &served, &recorder);
         let (said, on_said) = broadcast::channel(RECORDS_KEPT);
         let (shots, on_shots) = watch::channel(Arc::default());
@@ -133,7 +130,8 @@ impl Relay {
         let channels = Channels { said: on_said, shots: on_shots, snapshot: on_snapshot, over: on_over };
         let relay = Self {
             board,
-            feedback,
+            sent: 0,
+            sent_before: 0,
             recorder,
             counters,
             observer,
@@ -151,6 +149,8 @@ impl Relay {
 
     pub(super) async fn run(mut self) {
         let mut tick = tokio::time::interval(STATE_EVERY);
+        // After a hold-up the rates would otherwise be made of steps of no length.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let board = self.board.clone();
         loop {
             tokio::select! {
@@ -172,7 +172,8 @@ impl Relay {
             // Nobody listens: fine.
             let _ = self.said.send(Arc::new(said));
         }
-        if let Some(pictures) = pictures.filter(|_| Arc::strong_count(&self.feedback.wants_pictures) > 1) {
+        if let Some(pictures) = pictures.filter(|_| self.board.waiting.count() > 0) {
+            self.sent += 1;
             let shots = self.develop(&pictures);
             self.shots.send_replace(Arc::new(shots));
         }
@@ -197,24 +198,24 @@ impl Relay {
     fn look(&mut self) {
         if let Some(report) = self.board.take_report() {
             let stale = self.counters.stale_sets.get();
-            self.pace.step(Load {
-                sets: report.sets - self.report.sets,
-                slow: report.slow - self.report.slow,
-                stale: stale - self.stale,
-            });
-            (self.report, self.stale) = (report, stale);
+            if self.sent > self.sent_before {
+                self.pace.step(Load {
+                    sets: report.sets - self.report.sets,
+                    slow: report.slow - self.report.slow,
+                    stale: stale - self.stale,
+                });
+            } else {
+                self.pace.rest();
+            }
+            (self.report, self.stale, self.sent_before) = (report, stale, self.sent);
         }
-        let served = served(&self.board, &self.feedback, &self.pace);
+        let served = Served {
+            watchers: self.board.watchers.count(),
+            pictures: self.sent,
+            at_most_per_s: self.pace.at_most_per_s(),
+            cpu: thread_cpu_time(),
+        };
         self.snapshot.send_replace(Arc::new(snapshot(&mut self.observer, &self.report, &served, &self.recorder)));
-    }
-}
-
-fn served(board: &Board, feedback: &Feedback, pace: &Pace) -> Served {
-    Served {
-        watchers: board.watchers(),
-        pictures: feedback.pictures.load(Ordering::Relaxed),
-        at_most_per_s: pace.at_most_per_s(),
-        cpu: thread_cpu_time(),
     }
 }
 

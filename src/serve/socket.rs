@@ -3,7 +3,6 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
@@ -12,13 +11,12 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, timeout};
 
 use super::About;
-use super::board::Said;
-use super::relay::{Channels, Feedback, Shots};
+use super::board::{Said, Tally};
+use super::patient::PATIENCE;
+use super::relay::{Channels, Shots};
 
 /// Messages that a page may have without having drawn them: one on its way, one in work.
 const UNDER_WAY: u64 = 2;
-/// A page that takes nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long it has to say goodbye.
 const FAREWELL: Duration = Duration::from_millis(800);
@@ -56,7 +54,8 @@ pub(super) struct Client {
     pub socket: WebSocket,
     pub about: Arc<About>,
     pub channels: Channels,
-    pub feedback: Arc<Feedback>,
+    /// Held while pictures are wanted and can be sent: they are prepared only then.
+    pub waiting: Tally,
 }
 
 /// What to do next.
@@ -69,25 +68,30 @@ enum Cause {
 
 impl Client {
     pub(super) async fn run(mut self) {
-        let (mut wants_pictures, mut steps) = (true, false);
+        let (mut wants_pictures, mut steps, mut wanted) = (true, false, false);
         let (mut sent, mut drawn) = (0, 0);
         let mut heard_at = Instant::now();
         self.channels.snapshot.mark_changed();
-        self.channels.shots.mark_unchanged();
         loop {
             let may_send = sent - drawn < UNDER_WAY;
-            // Held while pictures are wanted: the relay prepares them only then.
-            let wish = (wants_pictures || steps).then(|| self.feedback.wants_pictures.clone());
+            let wants = wants_pictures || steps;
+            if wants && !std::mem::replace(&mut wanted, wants) {
+                // Those that were there before are old.
+                self.channels.shots.mark_unchanged();
+            }
+            wanted = wants;
+            let waiting = (wants && may_send).then(|| self.waiting.hold());
             let cause = tokio::select! {
                 heard = self.socket.recv() => match heard {
                     Some(Ok(message)) => Cause::Heard(message),
                     Some(Err(_)) | None => return,
                 },
-                Ok(()) = once(may_send && wish.is_some(), self.channels.shots.changed()) => Cause::Pictures,
+                Ok(()) = once(waiting.is_some(), self.channels.shots.changed()) => Cause::Pictures,
                 Ok(()) = once(may_send, self.channels.snapshot.changed()) => Cause::State,
                 _ = self.channels.over.changed() => Cause::Over,
                 () = tokio::time::sleep_until(heard_at + PATIENCE) => return,
             };
+            drop(waiting);
             let message = match cause {
                 Cause::Heard(Message::Text(text)) => {
                     heard_at = Instant::now();
@@ -102,7 +106,6 @@ impl Client {
                 Cause::Heard(_) => continue,
                 Cause::Pictures => {
                     let shots = self.channels.shots.borrow_and_update().clone();
-                    self.feedback.pictures.fetch_add(1, Ordering::Relaxed);
                     steps = false;
                     self.message(sent + 1, Some(&shots))
                 }
@@ -110,20 +113,19 @@ impl Client {
                 Cause::Over => {
                     // The last records.
                     let last = self.message(sent + 1, None);
-                    let _ = self.send(last).await;
+                    let _ = timeout(FAREWELL, self.send(last)).await;
                     return self.close(close_code::AWAY, "the run has ended").await;
                 }
             };
             sent += 1;
-            if self.send(message).await.is_none() {
+            if self.send(message).await.is_err() {
                 return;
             }
         }
     }
 
-    /// `None` when the page is gone.
-    async fn send(&mut self, message: Vec<u8>) -> Option<()> {
-        timeout(PATIENCE, self.socket.send(Message::Binary(message.into()))).await.ok()?.ok()
+    async fn send(&mut self, message: Vec<u8>) -> Result<(), axum::Error> {
+        self.socket.send(Message::Binary(message.into())).await
     }
 
     /// Length of the JSON, the JSON, the pictures.
@@ -162,7 +164,10 @@ impl Client {
         let (mut all, mut missed) = (Vec::new(), 0);
         loop {
             match self.channels.said.try_recv() {
-                Ok(said) => all.push(said),
+                Ok(said) => {
+                    missed += said.missed;
+                    all.push(said);
+                }
                 Err(TryRecvError::Lagged(count)) => missed += count,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => return (all, missed),
             }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::frame::Frame;
 use crate::rig::CalibratedCamera;
 use crate::rig::geometry::{Ray, meeting_point};
-use crate::scene::{FaceView, FusedExpression, Scene};
+use crate::scene::{FaceView, FusedExpression, Scene, middle};
 
 /// A head in the world.
 #[derive(Clone, Debug, Serialize)]
@@ -20,16 +20,16 @@ pub(super) struct Head {
 }
 
 /// The heads of all people whom at least two calibrated cameras see. `rig` has one entry a view of the run.
-pub(super) fn heads(scene: &Scene, rig: &[Option<CalibratedCamera>]) -> Vec<Head> {
+pub(super) fn heads(scene: &Scene, rig: &[CalibratedCamera]) -> Vec<Head> {
     scene.people.iter().filter_map(|person| head(scene, person, rig)).collect()
 }
 
-fn head(scene: &Scene, person: &FusedExpression, rig: &[Option<CalibratedCamera>]) -> Option<Head> {
+fn head(scene: &Scene, person: &FusedExpression, rig: &[CalibratedCamera]) -> Option<Head> {
     let mut rays = Vec::with_capacity(person.views.len());
     let mut forward = Vector3::zeros();
     for view in &person.views {
         let n = view.face.camera.index();
-        let (Some(Some(camera)), Some(Some(frame))) = (rig.get(n), scene.frames.get(n)) else { continue };
+        let (Some(camera), Some(Some(frame))) = (rig.get(n), scene.frames.get(n)) else { continue };
         let ray = ray(&view.face, camera, frame);
         forward += facing(&view.face, camera, &ray) * f64::from(view.weight);
         rays.push(ray);
@@ -50,8 +50,8 @@ fn coordinates(point: Point3<f64>) -> [f64; 3] {
 
 /// The ray through the middle of a face's landmarks.
 fn ray(face: &FaceView, camera: &CalibratedCamera, frame: &Frame) -> Ray {
-    let mean = |of: fn(&crate::scene::Point) -> f32| face.landmarks.iter().map(of).sum::<f32>() / 5.0;
-    camera.ray((mean(|p| p.x).into(), mean(|p| p.y).into()), (frame.width.into(), frame.height.into()))
+    let middle = middle(&face.landmarks);
+    camera.ray((middle.x.into(), middle.y.into()), (frame.width.into(), frame.height.into()))
 }
 
 /// Where a face points in the world. Its angles are relative to the line of sight, since a head at the picture's edge

@@ -126,7 +126,7 @@ impl Serialize for Times {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct PageState {
     pub watchers: usize,
-    /// Sets of pictures sent, to each watcher.
+    /// Sets of pictures sent, to the page that takes the most.
     pub pictures_per_s: f64,
     /// Sets of pictures that may be sent, so that results do not suffer.
     pub at_most_per_s: f64,
@@ -154,7 +154,7 @@ pub(super) struct Observer {
 /// What the server knows of itself.
 pub(super) struct Served {
     pub watchers: usize,
-    /// Sets of pictures sent so far, to all watchers together.
+    /// Sets whose pictures were sent so far, to one page or to many.
     pub pictures: u64,
     pub at_most_per_s: f64,
     /// CPU time of the server's thread so far.
@@ -202,7 +202,7 @@ impl Observer {
             times_ms: Times(report.recent),
             page: PageState {
                 watchers: served.watchers,
-                pictures_per_s: rounded(per_s(|sample| sample.pictures) / served.watchers.max(1) as f64),
+                pictures_per_s: rounded(per_s(|sample| sample.pictures)),
                 at_most_per_s: rounded(served.at_most_per_s),
                 cpu_percent: cpu_percent.map(rounded),
             },
