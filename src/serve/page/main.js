@@ -46,7 +46,7 @@ async function receive(message) {
 
 function connectionChanged(change) {
   showConnection(change);
-  if (change.ended) recording.show({ state: "off" });
+  recording.connection(change);
 }
 
 function showState(state) {
