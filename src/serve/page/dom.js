@@ -34,8 +34,8 @@ export function setStyle(node, property, value) {
   if (isNew(node, property, value)) node.style.setProperty(property, value);
 }
 
-export function setLabel(node, text) {
-  if (isNew(node, "aria-label", text)) node.setAttribute("aria-label", text);
+export function setAria(node, property, text) {
+  if (isNew(node, `aria-${property}`, text)) node.setAttribute(`aria-${property}`, text);
 }
 
 export function setTitle(node, text) {

@@ -4,7 +4,7 @@ import { takeToken } from "./access.js";
 import { showConnection } from "./banner.js";
 import { Connection } from "./connection.js";
 import { accepted, openHelp, setUpDialogs } from "./dialogs.js";
-import { byId, setText } from "./dom.js";
+import { byId, setAria, setText } from "./dom.js";
 import { Health } from "./health.js";
 import { setUpKeys } from "./keys.js";
 import { Mosaic } from "./mosaic.js";
@@ -109,8 +109,7 @@ function tellShown({ set, views }, cameras) {
 function pause(paused) {
   player.pause(paused);
   document.body.toggleAttribute("data-paused", paused);
-  byId("pause").setAttribute("aria-pressed", String(paused));
-  byId("pause").setAttribute("aria-label", paused ? "Go on" : "Pause");
+  setAria(byId("pause"), "label", paused ? "Go on" : "Pause");
   if (!paused) timeline.freeze(null);
   connection.update();
   return drawShown();
@@ -163,7 +162,10 @@ setUpKeys({
   " ": togglePause,
   ArrowLeft: stepBack,
   ArrowRight: stepForward,
-  Escape: () => mosaic.shrink(),
+  Escape: () => {
+    mosaic.shrink();
+    select(null);
+  },
   digit: (place) => mosaic.enlargeNth(place),
   r: () => recording.toggle(),
   t: toggleTheme,
