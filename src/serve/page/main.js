@@ -17,7 +17,7 @@ import { onThemeChange, toggleTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 import { Trace } from "./trace.js";
 
-const trace = new Trace();
+const trace = new Trace(forget);
 const player = new Player(() => connection.step());
 const people = new People(select);
 const mosaic = new Mosaic(() => drawShown(), select);
@@ -35,17 +35,19 @@ async function receive(message) {
   if (message.state) showState(message.state);
   trace.add(message.records ?? [], message.missed);
   if (message.pictures && accepted()) {
+    status.countPictures();
     const { set, views } = message.pictures;
     const pictured = { set, instant: trace.find(set), views, heads: (message.heads ?? []).filter((head) => head?.set === set) };
     if (player.arrive(pictured) && !document.hidden) await drawShown();
   }
-  if (document.hidden) return;
+  if (document.hidden || !accepted()) return;
   if (!player.paused) people.tick(trace.newest);
   timeline.tick();
 }
 
 function connectionChanged(change) {
   showConnection(change);
+  if (change.state === "open") trace.interrupt();
   recording.connection(change);
 }
 
@@ -60,11 +62,15 @@ function showState(state) {
   space.rig(state.rig);
 }
 
-// Another run: its sets, people and time are not those of the one before.
+// Another run: its sets, people and time are not those of the one before, and nothing of it is paused.
 function forget() {
   trace.clear();
   player.clear();
   people.clear();
+  mosaic.clear();
+  space.show([], null);
+  setText(byId("shown"), "");
+  if (player.paused) pause(false);
   timeline.clear();
   select(null);
 }

@@ -50,6 +50,11 @@ export class Mosaic {
     if (this.#aspect() !== aspect) this.#layout(true);
   }
 
+  clear() {
+    this.#last = null;
+    for (const tile of this.#tiles) tile.clear();
+  }
+
   mark(selected) {
     if (this.#last) for (const tile of this.#tiles) tile.mark(selected);
   }

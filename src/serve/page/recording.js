@@ -83,18 +83,21 @@ const failed = (why) => ({ state: "failed", text: `Not recording: ${why}` });
 /** How the page looks (`body[data-recording]`) and what it says. */
 function tell(recording, known) {
   const { state, file } = recording;
-  if (underWay(recording) && !known) return { state: "unknown", text: `It was recording when the connection was lost: ${figures(recording)}` };
+  if (underWay(recording) && !known) return { state: "unknown", text: `It was recording when the connection was lost: ${written(recording)}` };
   if (state === "on") return { state, text: `Recording · ${figures(recording)}` };
   if (state === "closing") return { state, text: ["Closing the recording…", file].filter(Boolean).join(" · ") };
   if (state === "failed") return failed(reason(recording));
   return { state: "off", text: "" };
 }
 
-function figures({ file, seconds, bytes: size, dropped, left_s: left }) {
-  const parts = [clock(seconds), bytes(size), file];
+const written = ({ file, seconds, bytes: size }) => [clock(seconds), bytes(size), file].filter(Boolean).join(" · ");
+
+function figures(recording) {
+  const { dropped, left_s: left } = recording;
+  const parts = [written(recording)];
   if (Number.isFinite(left)) parts.push(`disk full in ${roughly(left)}`);
   if (dropped > 0) parts.push(`${count(dropped)} frames and records not written`);
-  return parts.filter(Boolean).join(" · ");
+  return parts.join(" · ");
 }
 
 function announceChange(before, recording) {

@@ -93,6 +93,16 @@ export class Tile {
     this.mark(selected);
   }
 
+  /** Nothing has been shown yet. */
+  clear() {
+    delete this.node.dataset.set;
+    this.node.classList.remove("without-frame");
+    this.#faces = [];
+    this.#frame = null;
+    this.#picture.width = this.#marks.width = 0;
+    this.#tell();
+  }
+
   /** Draws the boxes, landmarks and labels; the selected person's stand out. */
   mark(selected) {
     const { width, height } = this.#size;

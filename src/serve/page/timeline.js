@@ -69,7 +69,7 @@ export class Timeline {
   draw() {
     this.#drawnAt = performance.now();
     // What was pointed at is not kept any more.
-    if (this.#cursor < this.trace.instants[0]?.at) this.#cursor = null;
+    if (this.#cursor !== null && this.#cursor < this.trace.instants[0]?.at) this.#cursor = null;
     const width = this.#canvas.parentElement.clientWidth - GUTTER;
     if (width < 50) return;
     this.#paintNew(width);
@@ -198,7 +198,7 @@ export class Timeline {
       pen.lineTo(x, 7);
       pen.fill();
     }
-    if (this.#cursor > this.#end - SPAN_MS) pen.fillRect(this.#x(this.#cursor), 0, 1, height - AXIS);
+    if (this.#cursor !== null && this.#cursor > this.#end - SPAN_MS) pen.fillRect(this.#x(this.#cursor), 0, 1, height - AXIS);
   }
 
   #tellCursor() {
