@@ -22,7 +22,6 @@ macro_rules! assets {
 static ASSETS: &[Asset] = &assets! {
     "/" HTML "index.html",
     "/access.js" SCRIPT "access.js",
-    "/announce.js" SCRIPT "announce.js",
     "/banner.js" SCRIPT "banner.js",
     "/card.js" SCRIPT "card.js",
     "/classes.js" SCRIPT "classes.js",

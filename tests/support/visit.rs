@@ -32,7 +32,7 @@ pub struct View {
     /// The set whose picture is shown.
     pub set: Option<u64>,
     /// Whether its camera has a frame in that set; else an older picture stays.
-    whole: bool,
+    pub whole: bool,
     /// In pixels of the page.
     pub width: f64,
     /// Different values of the picture's samples.

@@ -11,6 +11,9 @@ export function takeToken() {
   return true;
 }
 
+// An answer that takes longer will not come.
+const PATIENCE_MS = 8000;
+
 const token = () => thisTab.get("token");
 
 /** The subprotocols of the WebSocket: browsers let a page send nothing else with its opening. */
@@ -21,7 +24,7 @@ export async function api(method, path) {
   const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
   let response;
   try {
-    response = await fetch(path, { method, headers, cache: "no-store" });
+    response = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
   } catch {
     throw Object.assign(new Error("vultus does not answer; is it still running?"), { status: 0 });
   }

@@ -1,9 +1,9 @@
 // What the connection is, in the header; and if it is not there, what happens next.
 
-import { announce } from "./announce.js";
-import { byId, setHidden, setText } from "./dom.js";
+import { announce, byId, setHidden, setText } from "./dom.js";
 
-const NAMES = { connecting: "connecting", open: "connected", lost: "connection lost", refused: "token needed" };
+// Before the first of these the document says "connecting"; later attempts are part of "lost".
+const NAMES = { open: "connected", lost: "connection lost", refused: "token needed" };
 
 /** @param {{state: string, ended?: boolean}} change */
 export function showConnection({ state, ended }) {

@@ -5,7 +5,8 @@ import { readMessage } from "./message.js";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 3000;
-// The server sends its state twice a second. Silence of this length is a dead line that nobody closed.
+// The server sends its state twice a second. Silence of this length, also before the first word, is a dead line that
+// nobody closed.
 const SILENCE_MS = 8000;
 // The code with which a server closes that shuts down.
 const GOING_AWAY = 1001;
@@ -21,7 +22,7 @@ export class Connection {
 
   /**
    * @param {(message: object) => Promise<void>} onMessage settles when the message has been drawn
-   * @param {(change: {state: "connecting"|"open"|"lost"|"refused", ended?: boolean}) => void} onChange
+   * @param {(change: {state: "open"|"lost"|"refused", ended?: boolean}) => void} onChange
    * @param {() => boolean} wantsPictures
    */
   constructor(onMessage, onChange, wantsPictures) {
@@ -39,6 +40,7 @@ export class Connection {
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#lastAck = null;
+    this.#listen(socket);
     let opened = false;
     // One message after the other, in their order, although drawing waits for the decoder and the screen.
     let drawn = Promise.resolve();
@@ -46,6 +48,7 @@ export class Connection {
     socket.onopen = () => {
       opened = true;
       this.#wait = FIRST_WAIT_MS;
+      this.#ended = false;
       this.#listen(socket);
       this.onChange({ state: "open" });
     };
@@ -94,7 +97,6 @@ export class Connection {
       if (socket !== this.#socket) return;
       this.#socket = null;
       socket.close();
-      this.#ended = false;
       this.#again();
     }, SILENCE_MS);
   }

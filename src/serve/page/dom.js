@@ -10,12 +10,19 @@ export function make(tag, className = "", text = undefined) {
   return node;
 }
 
-const shownText = new WeakMap();
+// What was written last. The document gives back another spelling: a colour, say, as rgb().
+const written = new WeakMap();
+
+function isNew(node, key, value) {
+  if (!written.has(node)) written.set(node, new Map());
+  const last = written.get(node);
+  if (last.get(key) === value) return false;
+  last.set(key, value);
+  return true;
+}
 
 export function setText(node, text) {
-  if (shownText.get(node) === text) return;
-  shownText.set(node, text);
-  node.textContent = text;
+  if (isNew(node, "text", text)) node.textContent = text;
 }
 
 export function setData(node, key, value) {
@@ -24,7 +31,11 @@ export function setData(node, key, value) {
 }
 
 export function setStyle(node, property, value) {
-  if (node.style.getPropertyValue(property) !== value) node.style.setProperty(property, value);
+  if (isNew(node, property, value)) node.style.setProperty(property, value);
+}
+
+export function setAria(node, property, text) {
+  if (isNew(node, `aria-${property}`, text)) node.setAttribute(`aria-${property}`, text);
 }
 
 export function setTitle(node, text) {
@@ -41,4 +52,9 @@ export function setChildren(parent, wanted) {
   wanted.forEach((child, place) => {
     if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
   });
+}
+
+/** The one place that speaks to a screen reader: connection and recording, not expressions thirty times a second. */
+export function announce(text) {
+  byId("announce").textContent = text;
 }

@@ -4,7 +4,7 @@ import { takeToken } from "./access.js";
 import { showConnection } from "./banner.js";
 import { Connection } from "./connection.js";
 import { accepted, openHelp, setUpDialogs } from "./dialogs.js";
-import { byId, setText } from "./dom.js";
+import { byId, setAria, setText } from "./dom.js";
 import { Health } from "./health.js";
 import { setUpKeys } from "./keys.js";
 import { Mosaic } from "./mosaic.js";
@@ -17,7 +17,7 @@ import { onThemeChange, toggleTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 import { Trace } from "./trace.js";
 
-const trace = new Trace();
+const trace = new Trace(forget);
 const player = new Player(() => connection.step());
 const people = new People(select);
 const mosaic = new Mosaic(() => drawShown(), select);
@@ -35,18 +35,20 @@ async function receive(message) {
   if (message.state) showState(message.state);
   trace.add(message.records ?? [], message.missed);
   if (message.pictures && accepted()) {
+    status.countPictures();
     const { set, views } = message.pictures;
     const pictured = { set, instant: trace.find(set), views, heads: (message.heads ?? []).filter((head) => head?.set === set) };
     if (player.arrive(pictured) && !document.hidden) await drawShown();
   }
-  if (document.hidden) return;
+  if (document.hidden || !accepted()) return;
   if (!player.paused) people.tick(trace.newest);
   timeline.tick();
 }
 
 function connectionChanged(change) {
   showConnection(change);
-  if (change.ended) recording.show({ state: "off" });
+  if (change.state === "open") trace.interrupt();
+  recording.connection(change);
 }
 
 function showState(state) {
@@ -60,11 +62,15 @@ function showState(state) {
   space.rig(state.rig);
 }
 
-// Another run: its sets, people and time are not those of the one before.
+// Another run: its sets, people and time are not those of the one before, and nothing of it is paused.
 function forget() {
   trace.clear();
   player.clear();
   people.clear();
+  mosaic.clear();
+  space.show([], null);
+  setText(byId("shown"), "");
+  if (player.paused) pause(false);
   timeline.clear();
   select(null);
 }
@@ -109,8 +115,7 @@ function tellShown({ set, views }, cameras) {
 function pause(paused) {
   player.pause(paused);
   document.body.toggleAttribute("data-paused", paused);
-  byId("pause").setAttribute("aria-pressed", String(paused));
-  byId("pause").setAttribute("aria-label", paused ? "Go on" : "Pause");
+  setAria(byId("pause"), "label", paused ? "Go on" : "Pause");
   if (!paused) timeline.freeze(null);
   connection.update();
   return drawShown();
@@ -163,7 +168,10 @@ setUpKeys({
   " ": togglePause,
   ArrowLeft: stepBack,
   ArrowRight: stepForward,
-  Escape: () => mosaic.shrink(),
+  Escape: () => {
+    mosaic.shrink();
+    select(null);
+  },
   digit: (place) => mosaic.enlargeNth(place),
   r: () => recording.toggle(),
   t: toggleTheme,

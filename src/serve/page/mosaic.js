@@ -50,6 +50,11 @@ export class Mosaic {
     if (this.#aspect() !== aspect) this.#layout(true);
   }
 
+  clear() {
+    this.#last = null;
+    for (const tile of this.#tiles) tile.clear();
+  }
+
   mark(selected) {
     if (this.#last) for (const tile of this.#tiles) tile.mark(selected);
   }
@@ -64,11 +69,9 @@ export class Mosaic {
     if (this.#tiles[place]) this.enlarge(this.#tiles[place].camera);
   }
 
-  /** True if a view was large. */
+  /** Makes all views equal again. */
   shrink() {
-    const was = this.#large !== null;
-    if (was) this.enlarge(this.#large);
-    return was;
+    if (this.#large !== null) this.enlarge(this.#large);
   }
 
   #aspect() {
@@ -87,10 +90,7 @@ export class Mosaic {
     const others = this.#tiles.filter((tile) => tile !== large);
     setChildren(this.#root, this.#tiles.length ? [...(large ? [large] : []), ...others].map((tile) => tile.node) : [this.#empty]);
     if (this.#root.contains(focused)) focused.focus({ preventScroll: true });
-    for (const tile of this.#tiles) {
-      tile.node.classList.toggle("large", tile === large);
-      tile.node.setAttribute("aria-label", `View of ${tile.camera}: ${tile === large ? "all views again" : "enlarge"}`);
-    }
+    for (const tile of this.#tiles) tile.large(tile === large);
 
     const aspect = this.#aspect();
     const beside = large && others.length > 0 && others.length <= MOST_BESIDE && width > 600;

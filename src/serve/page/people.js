@@ -45,6 +45,8 @@ export class People {
       card.node.classList.toggle("gone", away > 0);
       if (away > GONE_AFTER_MS) this.#cards.delete(person);
     }
+    // Nobody else may stay dim for somebody who has left.
+    if (this.#selected !== null && !this.#cards.has(this.#selected)) this.select(null);
     this.#order();
   }
 

@@ -4,15 +4,20 @@ import { byId, make, setData, setHidden, setText, setTitle } from "./dom.js";
 import { DROPS, MEANINGS } from "./figures.js";
 import { count, number, roughly } from "./format.js";
 
+// Pictures are counted over so long.
+const RATE_MS = 2000;
+
 export class Status {
   #fields = new Map();
+  /** When pictures came, lately. */
+  #pictures = [];
   #run = byId("run");
   #held = byId("held-back");
 
   constructor() {
     const fields = [
       ["sets", "sets/s", "Frame sets analysed a second."],
-      ["pictures", "pictures/s", "Sets whose pictures are sent to this page a second; every set is analysed all the same."],
+      ["pictures", "pictures/s", "Sets whose pictures come to this page a second; every set is analysed all the same."],
       ["skew", "skew p50 / p95", MEANINGS.skew],
       ["latency", "latency p50 / p99", MEANINGS.latency],
       ["age", "age p50", MEANINGS.age],
@@ -29,6 +34,11 @@ export class Status {
     }
   }
 
+  /** A set with pictures has come. */
+  countPictures() {
+    this.#pictures.push(performance.now());
+  }
+
   show(state) {
     const times = state.times_ms ?? {};
     const period = state.sets?.period_ms;
@@ -38,7 +48,7 @@ export class Status {
 
     this.#set("sets", number(state.sets?.per_s));
     const held = page.at_most_per_s < (1000 / period) * 0.95;
-    this.#set("pictures", number(page.pictures_per_s), held);
+    this.#set("pictures", number(this.#picturesPerSecond()), held);
     setText(this.#held, held ? `Pictures ${number(page.at_most_per_s, 0)}/s, held back so that results do not suffer.` : "");
     setHidden(this.#held, !held);
     this.#set("skew", `${number(times.skew?.p50)} / ${number(times.skew?.p95)} ms`, times.skew?.p95 > period);
@@ -46,6 +56,12 @@ export class Status {
     this.#set("age", `${number(times.age?.p50, 0)} ms`);
     const drops = allDrops(state);
     this.#set("drops", count(drops), drops > 0);
+  }
+
+  #picturesPerSecond() {
+    const since = performance.now() - RATE_MS;
+    this.#pictures = this.#pictures.filter((at) => at > since);
+    return this.#pictures.length / (RATE_MS / 1000);
   }
 
   #set(key, text, attention = false) {

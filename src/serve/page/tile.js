@@ -1,7 +1,7 @@
 // One camera's view: the picture, and over it what was found in exactly that picture.
 
 import { best, classOf, personColour } from "./classes.js";
-import { make, setData, setHidden, setText } from "./dom.js";
+import { make, setAria, setData, setHidden, setText } from "./dom.js";
 import { number, percent } from "./format.js";
 import { density, fit } from "./surface.js";
 
@@ -28,7 +28,6 @@ export class Tile {
     this.node.dataset.camera = camera;
     this.node.tabIndex = 0;
     this.node.setAttribute("role", "button");
-    this.node.setAttribute("aria-label", `View of ${camera}: enlarge`);
     if (place < 9) this.node.title = `Enter or ${place + 1}: enlarge`;
     const caption = make("figcaption");
     caption.append(make("span", "name", camera), this.#fps);
@@ -42,7 +41,9 @@ export class Tile {
       else enlarge(camera);
     });
     this.node.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") enlarge(camera);
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      if (!event.repeat) enlarge(camera);
     });
   }
 
@@ -57,6 +58,11 @@ export class Tile {
     this.node.style.height = `${height}px`;
     this.node.classList.toggle("narrow", width < NARROW);
     this.node.classList.toggle("tiny", width < TINY);
+    this.#tell();
+  }
+
+  large(large) {
+    this.node.classList.toggle("large", large);
     this.#tell();
   }
 
@@ -85,6 +91,16 @@ export class Tile {
     }
     this.#tell();
     this.mark(selected);
+  }
+
+  /** Nothing has been shown yet. */
+  clear() {
+    delete this.node.dataset.set;
+    this.node.classList.remove("without-frame");
+    this.#faces = [];
+    this.#frame = null;
+    this.#picture.width = this.#marks.width = 0;
+    this.#tell();
   }
 
   /** Draws the boxes, landmarks and labels; the selected person's stand out. */
@@ -141,6 +157,8 @@ export class Tile {
     else if (this.node.classList.contains("without-frame")) word = "no frame in this set";
     setText(this.#note, more && this.#size.width >= TINY ? `${word}: ${more}` : word);
     setHidden(this.#note, !word);
+    const camera = state === "lost" || state === "silent" ? `${this.camera}, ${word}` : this.camera;
+    setAria(this.node, "label", `View of ${camera}: ${this.node.classList.contains("large") ? "all views again" : "enlarge"}`);
   }
 }
 

@@ -2,7 +2,7 @@
 // goes to that instant.
 
 import { CLASSES, classOf, personColour } from "./classes.js";
-import { byId, make, setText } from "./dom.js";
+import { byId, make, setAria, setText } from "./dom.js";
 import { number, percent } from "./format.js";
 import { AREA, BAND, DROPPED, LANE, LATENCY, Lanes } from "./lanes.js";
 import { Strip } from "./strip.js";
@@ -68,6 +68,8 @@ export class Timeline {
 
   draw() {
     this.#drawnAt = performance.now();
+    // What was pointed at is not kept any more.
+    if (this.#cursor !== null && this.#cursor < this.trace.instants[0]?.at) this.#cursor = null;
     const width = this.#canvas.parentElement.clientWidth - GUTTER;
     if (width < 50) return;
     this.#paintNew(width);
@@ -196,26 +198,37 @@ export class Timeline {
       pen.lineTo(x, 7);
       pen.fill();
     }
-    if (this.#cursor !== null) pen.fillRect(this.#x(this.#cursor), 0, 1, height - AXIS);
+    if (this.#cursor !== null && this.#cursor > this.#end - SPAN_MS) pen.fillRect(this.#x(this.#cursor), 0, 1, height - AXIS);
   }
 
   #tellCursor() {
     const instant = this.#cursor === null ? null : this.trace.nearest(this.#cursor);
-    if (!instant) return setText(this.#readout, this.#hint);
+    if (!instant) {
+      setText(this.#readout, this.#hint);
+      this.#setValue(0, "now");
+      return;
+    }
     const [first] = instant.records;
     const seconds = (this.#end - instant.at) / 1000;
     const people = instant.records
       .filter((record) => record.person != null)
       .map((record) => `person ${record.person} ${record.expression ?? "unsure"} ${percent(record.confidence)}`);
     const dropped = instant.stale ? `; ${instant.stale} dropped just before` : "";
-    const text = `${number(seconds, 1)} s ago, set ${instant.set}: ${people.join(", ") || "nobody"}; latency ${number(first.latency_ms)} ms, skew ${number(first.skew_ms)} ms, age ${number(first.age_ms, 0)} ms${dropped}`;
-    setText(this.#readout, text);
-    this.#canvas.setAttribute("aria-valuenow", (-seconds).toFixed(1));
-    this.#canvas.setAttribute("aria-valuetext", text);
+    const unseen = instant.unseen ? `; ${instant.unseen} before it did not reach this page` : "";
+    const found = `set ${instant.set}: ${people.join(", ") || "nobody"}; latency ${number(first.latency_ms)} ms, skew ${number(first.skew_ms)} ms, age ${number(first.age_ms, 0)} ms${dropped}${unseen}`;
+    setText(this.#readout, `${number(seconds, 1)} s ago, ${found}`);
+    // Without its age, which is another one with every drawing: a screen reader would never come to an end.
+    this.#setValue(-seconds, found);
+  }
+
+  #setValue(seconds, text) {
+    setAria(this.#canvas, "valuenow", seconds.toFixed(1));
+    setAria(this.#canvas, "valuetext", text);
   }
 
   #point(at) {
-    this.#cursor = at === null ? null : Math.min(this.#end, Math.max(this.#end - SPAN_MS, at));
+    const oldest = Math.max(this.#end - SPAN_MS, this.trace.instants[0]?.at ?? 0);
+    this.#cursor = at === null ? null : Math.min(this.#end, Math.max(oldest, at));
     this.draw();
   }
 

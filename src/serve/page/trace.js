@@ -1,24 +1,27 @@
-// What the results were in the last minute: one instant a frame set, in order, on a time axis that only goes forward.
+// What the results were in the last minute: one instant a frame set, in order.
 
 const KEPT_MS = 75_000;
-// A jump ahead of this length is another recording or another clock, not a pause of the cameras.
-const LONGEST_GAP_MS = 60_000;
 
 /**
  * @typedef {object} Instant
  * @property {number} index   counts the instants of this page
  * @property {number} set
- * @property {number} at      ms; `at_ns`, moved on where a replay began anew
+ * @property {number} at      ms, the results' own time
  * @property {object[]} records  result records, one a person
  * @property {number} stale   sets that the server dropped just before this one
- * @property {number} unseen  sets that this page was too slow to be told of
+ * @property {number} unseen  sets that this page was not told of: too slow, or not connected
  */
 
 export class Trace {
   /** @type {Instant[]} */
   instants = [];
   #next = 0;
-  #shift = 0;
+  #interrupted = false;
+
+  /** @param {() => void} onBack called when time goes back; it is to clear the trace and what was made of it */
+  constructor(onBack) {
+    this.onBack = onBack;
+  }
 
   get newest() {
     return this.instants.at(-1);
@@ -26,7 +29,12 @@ export class Trace {
 
   clear() {
     this.instants = [];
-    this.#shift = 0;
+    this.#interrupted = false;
+  }
+
+  /** The connection was away: what is missing next was not dropped, only not seen. */
+  interrupt() {
+    this.#interrupted = true;
   }
 
   /** Adds a message's records. `missed`: sets left out before the first of them. */
@@ -34,14 +42,17 @@ export class Trace {
     let unseen = missed || 0;
     for (const record of records) {
       if (!Number.isFinite(record?.set) || !Number.isFinite(record.at_ns)) continue;
+      const at = record.at_ns / 1e6;
+      if (at < this.newest?.at) this.onBack();
       const last = this.newest;
-      if (last && last.set === record.set && last.records[0].at_ns === record.at_ns) {
+      if (last && last.set === record.set && last.at === at) {
         last.records.push(record);
         continue;
       }
       const gap = last ? Math.max(0, record.set - last.set - 1) : 0;
-      const instant = { index: this.#next++, set: record.set, at: this.#time(record), records: [record], stale: 0, unseen: 0 };
-      instant.unseen = Math.min(gap, unseen);
+      const instant = { index: this.#next++, set: record.set, at, records: [record], stale: 0, unseen: 0 };
+      instant.unseen = this.#interrupted ? gap : Math.min(gap, unseen);
+      this.#interrupted = false;
       instant.stale = gap - instant.unseen;
       unseen = 0;
       this.instants.push(instant);
@@ -67,15 +78,5 @@ export class Trace {
     }
     const [before, after] = [this.instants[low - 1], this.instants[low]];
     return before && after && at - before.at < after.at - at ? before : after;
-  }
-
-  // A replay that begins anew goes back in time; here it goes on one period after the last set.
-  #time(record) {
-    const own = record.at_ns / 1e6;
-    const last = this.newest;
-    if (!last) return own + this.#shift;
-    const step = own + this.#shift - last.at;
-    if (step <= 0 || step > LONGEST_GAP_MS) this.#shift = last.at + 33 - own;
-    return own + this.#shift;
   }
 }
