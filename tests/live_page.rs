@@ -12,8 +12,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::browser::{Browser, ESCAPE};
+use support::http;
 use support::serving::Serving;
 use support::visit::{
     assert_no_complaint, body, enter, flag, sets, shown, text, views, visit, visit_what, wait_for_pictures,
@@ -87,6 +88,38 @@ fn what_the_person_expresses_is_said_and_changes_with_the_take() {
 }
 
 #[test]
+fn boxes_are_drawn_where_the_shown_set_has_its_faces() {
+    // How many of three points on a box's edge are drawn on, and how many of three beside it.
+    const DRAWN: &str = "(({camera, box: [x, y, w, h]}) => {
+        const marks = document.querySelector(`.view[data-camera='${camera}'] canvas + canvas`);
+        const pen = new OffscreenCanvas(640, 360).getContext('2d', {willReadFrequently: true});
+        pen.drawImage(marks, 0, 0, 640, 360);
+        const isDrawn = ([x, y]) => pen.getImageData(x - 1, y - 1, 3, 3).data.some(value => value > 100);
+        const [edge, beside] = [0, -9].map(inwards => [
+            [x + inwards, y + 0.87 * h], [x + w - inwards, y + 0.87 * h], [x + 0.4 * w, y + h + inwards],
+        ]);
+        return [edge, beside].map(points => points.filter(isDrawn).length);
+    })";
+    visit(|page, serving| {
+        let (_, lines) = http::stream(serving.address, "/api/results");
+        let records = lines.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+        let mut records = records.skip_while(|record| record["set"].is_null());
+        let first = records.next().expect("a record")["set"].as_u64();
+        page.until("a set is shown that we are told of", || sets(page)[0] > first);
+        page.click("#pause");
+        page.wait_for("it is paused", &flag("paused"));
+        let set = sets(page)[0];
+        let record = records.find(|record| record["set"].as_u64() >= set).expect("the set's record");
+        assert_eq!(record["set"].as_u64(), set);
+        let faces = record["views"].as_array().expect("views");
+        assert!(!faces.is_empty());
+        page.until("boxes are where the faces are", || {
+            faces.iter().all(|face| page.eval(&format!("{DRAWN}({face})")) == json!([3, 0]))
+        });
+    });
+}
+
+#[test]
 fn the_record_button_records_and_the_title_says_so() {
     visit(|page, serving| {
         let title = page.eval("document.title");
@@ -107,6 +140,19 @@ fn the_record_button_records_and_the_title_says_so() {
         assert!(take.starts_with(magic) && take.ends_with(magic), "the file is not whole");
         assert_eq!(serving.recordings().len(), 1);
     });
+}
+
+#[test]
+fn a_recording_that_cannot_be_made_is_told() {
+    let Some(page) = Browser::open() else { return };
+    let serving = Serving::start();
+    enter(&page, &serving.url());
+    std::fs::write(serving.takes(), "not a folder").expect("written");
+    page.click("#record");
+    page.until("it says why", || text(&page).contains("takes"));
+    assert_ne!(body(&page, "recording"), "on");
+    // The browser itself says of every answer that it is an error.
+    assert_no_complaint(&page, |said| said.text.contains("/api/record/start"));
 }
 
 #[test]
@@ -254,10 +300,16 @@ fn the_pictures_of_the_page_for_the_readme() {
             "document.querySelector('#space').getBoundingClientRect().height > 0",
         );
         // The time line fills first.
-        serving.wait_for_sets(150);
-        let person = "document.querySelector('.person[data-expression=happy]')";
-        page.until("somebody is happy in every view", || page.eval(&format!("!!{person}")) == true);
-        page.click("#pause");
+        serving.wait_for_sets(450);
+        page.until("somebody is happy, and every camera has a frame", || {
+            page.click("#pause");
+            let happy = page.eval("!!document.querySelector('.person[data-expression=happy]')") == true;
+            let good = happy && shown(page).iter().all(|(_, print)| print.is_some());
+            if !good {
+                page.click("#pause");
+            }
+            good
+        });
         for scheme in ["light", "dark"] {
             page.prefer(scheme);
             page.until("the page follows the system", || body(page, "theme") == scheme);
