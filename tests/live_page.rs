@@ -211,11 +211,17 @@ fn the_keyboard_pauses_and_enlarges() {
         page.wait_for("it is paused", &flag("paused"));
         page.press(" ");
         page.wait_for("it goes on", &format!("!{}", flag("paused")));
-        // The button that was clicked has the focus, and a space bar presses it too: that must not be two commands.
-        page.click("#pause");
-        page.wait_for("it is paused again", &flag("paused"));
+        // A button that was clicked has the focus, and the space bar presses it: that must not stop the recording, nor
+        // pause and go on at once.
+        page.click("#record");
+        page.wait_for("it records", "document.body.dataset.recording === 'on'");
         page.press(" ");
+        page.wait_for("it is paused again", &flag("paused"));
+        assert_eq!(body(page, "recording"), "on");
+        page.click("#pause");
         page.wait_for("it goes on again", &format!("!{}", flag("paused")));
+        page.press(" ");
+        page.wait_for("it is paused for the third time", &flag("paused"));
 
         let width = || views(page)[0].width;
         let small = width();
