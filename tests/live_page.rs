@@ -12,8 +12,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::browser::{Browser, ESCAPE};
+use support::http;
 use support::serving::Serving;
 use support::visit::{
     assert_no_complaint, body, enter, flag, sets, shown, text, views, visit, visit_what, wait_for_pictures,
@@ -87,6 +88,38 @@ fn what_the_person_expresses_is_said_and_changes_with_the_take() {
 }
 
 #[test]
+fn boxes_are_drawn_where_the_shown_set_has_its_faces() {
+    // How many of three points on a box's edge are drawn on, and how many of three beside it.
+    const DRAWN: &str = "(({camera, box: [x, y, w, h]}) => {
+        const marks = document.querySelector(`.view[data-camera='${camera}'] canvas + canvas`);
+        const pen = new OffscreenCanvas(640, 360).getContext('2d', {willReadFrequently: true});
+        pen.drawImage(marks, 0, 0, 640, 360);
+        const isDrawn = ([x, y]) => pen.getImageData(x - 1, y - 1, 3, 3).data.some(value => value > 100);
+        const [edge, beside] = [0, -9].map(inwards => [
+            [x + inwards, y + 0.87 * h], [x + w - inwards, y + 0.87 * h], [x + 0.4 * w, y + h + inwards],
+        ]);
+        return [edge, beside].map(points => points.filter(isDrawn).length);
+    })";
+    visit(|page, serving| {
+        let (_, lines) = http::stream(serving.address, "/api/results");
+        let records = lines.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+        let mut records = records.skip_while(|record| record["set"].is_null());
+        let first = records.next().expect("a record")["set"].as_u64();
+        page.until("a set is shown that we are told of", || sets(page)[0] > first);
+        page.click("#pause");
+        page.wait_for("it is paused", &flag("paused"));
+        let set = sets(page)[0];
+        let record = records.find(|record| record["set"].as_u64() >= set).expect("the set's record");
+        assert_eq!(record["set"].as_u64(), set);
+        let faces = record["views"].as_array().expect("views");
+        assert!(!faces.is_empty());
+        page.until("boxes are where the faces are", || {
+            faces.iter().all(|face| page.eval(&format!("{DRAWN}({face})")) == json!([3, 0]))
+        });
+    });
+}
+
+#[test]
 fn the_record_button_records_and_the_title_says_so() {
     visit(|page, serving| {
         let title = page.eval("document.title");
@@ -107,6 +140,19 @@ fn the_record_button_records_and_the_title_says_so() {
         assert!(take.starts_with(magic) && take.ends_with(magic), "the file is not whole");
         assert_eq!(serving.recordings().len(), 1);
     });
+}
+
+#[test]
+fn a_recording_that_cannot_be_made_is_told() {
+    let Some(page) = Browser::open() else { return };
+    let serving = Serving::start();
+    enter(&page, &serving.url());
+    std::fs::write(serving.takes(), "not a folder").expect("written");
+    page.click("#record");
+    page.until("it says why", || text(&page).contains("takes"));
+    assert_ne!(body(&page, "recording"), "on");
+    // The browser itself says of every answer that it is an error.
+    assert_no_complaint(&page, |said| said.text.contains("/api/record/start"));
 }
 
 #[test]
@@ -170,11 +216,16 @@ fn the_keyboard_pauses_and_enlarges() {
         // A key that is held down is pressed once.
         page.eval(&held_down(" "));
         assert_eq!(page.eval(&flag("paused")), false);
-        // The button that was clicked has the focus, and a space bar presses it too: that must not be two commands.
-        page.click("#pause");
-        page.wait_for("it is paused again", &flag("paused"));
+        // The space bar presses the button that has the focus: after a click that must not be the one that was clicked.
+        page.click("#record");
+        page.wait_for("it records", "document.body.dataset.recording === 'on'");
         page.press(" ");
+        page.wait_for("it is paused again", &flag("paused"));
+        assert_eq!(body(page, "recording"), "on");
+        page.click("#pause");
         page.wait_for("it goes on again", &format!("!{}", flag("paused")));
+        page.press(" ");
+        page.wait_for("it is paused for the third time", &flag("paused"));
 
         let width = || views(page)[0].width;
         let small = width();

@@ -55,6 +55,7 @@ impl Serving {
             .arg(std::path::absolute(take).expect("a path"))
             .current_dir(&folder)
             .env_remove("RUST_LOG")
+            .env_remove("VULTUS_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -110,9 +111,14 @@ impl Serving {
         super::until(&format!("{more} sets more are analysed"), || self.analysed() >= until);
     }
 
+    /// Where it records to.
+    pub fn takes(&self) -> PathBuf {
+        self.folder.path().join("takes")
+    }
+
     /// The files that it has recorded.
     pub fn recordings(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path().join("takes"));
+        let entries = std::fs::read_dir(self.takes());
         entries.map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
     }
 

@@ -20,7 +20,7 @@ pub fn of_state() -> Value {
         "cameras": [camera, camera, camera, camera],
         "sets": {"formed": 1200, "analysed": 1190, "stale": 10, "per_s": 29.7, "period_ms": 33.3},
         "times_ms": times,
-        "page": {"watchers": 1, "pictures_per_s": 14.9, "at_most_per_s": 15.0, "cpu_percent": 1.2},
+        "page": {"watchers": 1, "pictures_per_s": 14.9, "at_most_per_s": 15.0, "cpu_percent": null},
         "recording": {
             "state": "off", "file": null, "seconds": 12.0, "bytes": 1234, "dropped": 0, "left_s": null,
             "free_bytes": 123, "error": null

@@ -16,6 +16,8 @@ export function setUpKeys(actions) {
   characters.checked = always.get("character-keys") !== "off";
   characters.addEventListener("change", () => always.set("character-keys", characters.checked ? "on" : "off"));
 
+  // A button that the mouse presses does not take the focus: the next space bar pauses, and does not press it again.
+  addEventListener("mousedown", (event) => event.target.closest?.("button") && event.preventDefault());
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || dialogOpen()) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

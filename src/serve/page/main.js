@@ -33,8 +33,10 @@ let selected = null;
 
 async function receive(message) {
   if (message.state) showState(message.state);
+  // Nobody is shown before the notice is read.
+  if (!accepted()) return;
   trace.add(message.records ?? [], message.missed);
-  if (message.pictures && accepted()) {
+  if (message.pictures) {
     status.countPictures();
     const { set, views } = message.pictures;
     const pictured = { set, instant: trace.find(set), views, heads: (message.heads ?? []).filter((head) => head?.set === set) };
