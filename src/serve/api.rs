@@ -85,7 +85,7 @@ async fn metrics_text(State(app): Shared) -> Response<Body> {
 async fn start_recording(State(app): Shared, request: Request) -> Response<Body> {
     let recorder = app.recorder.clone();
     match said_nothing(request).await {
-        Ok(()) => tell(spawn_blocking(move || recorder.start().map(|_| recorder.status())).await),
+        Ok(()) => tell(&app, spawn_blocking(move || recorder.start().map(|_| recorder.status())).await).await,
         Err(refusal) => refusal,
     }
 }
@@ -93,7 +93,7 @@ async fn start_recording(State(app): Shared, request: Request) -> Response<Body>
 async fn stop_recording(State(app): Shared, request: Request) -> Response<Body> {
     let recorder = app.recorder.clone();
     match said_nothing(request).await {
-        Ok(()) => tell(spawn_blocking(move || recorder.stop()).await),
+        Ok(()) => tell(&app, spawn_blocking(move || recorder.stop()).await).await,
         Err(refusal) => refusal,
     }
 }
@@ -108,7 +108,9 @@ async fn said_nothing(request: Request) -> Result<(), Response<Body>> {
 }
 
 /// How the recording is now, or why it is not as was asked. The disk may be slow, so it was asked on another thread.
-fn tell(outcome: Result<Result<Status, RecordError>, JoinError>) -> Response<Body> {
+async fn tell(app: &App, outcome: Result<Result<Status, RecordError>, JoinError>) -> Response<Body> {
+    // Whoever asks for the state next is told the same.
+    app.channels.look().await;
     match outcome {
         Ok(Ok(status)) => match serde_json::to_string(&status) {
             Ok(status) => json(StatusCode::OK, status),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::About;
@@ -70,9 +70,20 @@ pub(super) struct Channels {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// Nothing is ever said here; it closes with the others.
     pub over: watch::Receiver<()>,
+    /// Asks for a new snapshot at once.
+    pub look: Arc<Notify>,
 }
 
 impl Channels {
+    /// Waits for a snapshot that is newer than this call.
+    pub(super) async fn look(&self) {
+        let mut snapshot = self.snapshot.clone();
+        snapshot.mark_unchanged();
+        self.look.notify_one();
+        // When the run is over there will be none.
+        let _ = snapshot.changed().await;
+    }
+
     /// The same for one more client, from now on.
     pub(super) fn listen(&self) -> Self {
         Self {
@@ -80,6 +91,7 @@ impl Channels {
             shots: self.shots.clone(),
             snapshot: self.snapshot.clone(),
             over: self.over.clone(),
+            look: self.look.clone(),
         }
     }
 }
@@ -102,6 +114,7 @@ pub(super) struct Relay {
     shots: watch::Sender<Arc<Shots>>,
     snapshot: watch::Sender<Arc<Snapshot>>,
     _over: watch::Sender<()>,
+    look: Arc<Notify>,
 }
 
 impl Relay {
@@ -126,8 +139,10 @@ impl Relay {
         let (shots, on_shots) = watch::channel(Arc::default());
         let (snapshot, on_snapshot) = watch::channel(Arc::new(first));
         let (over, on_over) = watch::channel(());
+        let look = Arc::new(Notify::new());
         let encoder = JpegEncoder::new(JPEG_QUALITY)?;
-        let channels = Channels { said: on_said, shots: on_shots, snapshot: on_snapshot, over: on_over };
+        let channels =
+            Channels { said: on_said, shots: on_shots, snapshot: on_snapshot, over: on_over, look: look.clone() };
         let relay = Self {
             board,
             sent: 0,
@@ -143,6 +158,7 @@ impl Relay {
             shots,
             snapshot,
             _over: over,
+            look,
         };
         Ok((relay, channels))
     }
@@ -151,7 +167,7 @@ impl Relay {
         let mut tick = tokio::time::interval(STATE_EVERY);
         // After a hold-up the rates would otherwise be made of steps of no length.
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let board = self.board.clone();
+        let (board, asked) = (self.board.clone(), self.look.clone());
         loop {
             tokio::select! {
                 goes_on = board.news() => {
@@ -161,6 +177,7 @@ impl Relay {
                     }
                 }
                 _ = tick.tick() => self.look(),
+                () = asked.notified() => self.look(),
             }
         }
     }
