@@ -26,10 +26,11 @@ export class Recording {
     if (this.#busy || this.#now.state === "closing") return;
     this.#busy = true;
     this.#refuse("");
+    const stops = this.#now.state === "on";
     try {
-      this.show(await api("POST", this.#now.state === "on" ? "/api/record/stop" : "/api/record/start"));
+      this.show(await api("POST", stops ? "/api/record/stop" : "/api/record/start"));
     } catch (error) {
-      this.#refuse(error.message);
+      this.#refuse(stops ? `not stopped: ${error.message}` : error.message);
       announce(`Recording: ${error.message}`);
     } finally {
       this.#busy = false;
