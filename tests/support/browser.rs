@@ -112,7 +112,9 @@ impl Browser {
     /// Waits until something holds in the page; what is on the page and in the console is told if it never does.
     pub fn until(&self, what: &str, holds: impl FnMut() -> bool) {
         if !super::holds_in_time(holds) {
-            let page = self.try_eval("document.body.outerHTML").unwrap_or_default();
+            let page =
+                self.try_eval("document.body.cloneNode().outerHTML + document.body.innerText").unwrap_or_default();
+            let page = page.as_str().unwrap_or("none");
             panic!("in vain: {what}\nconsole: {:#?}\npage: {page}", self.console());
         }
     }
