@@ -17,7 +17,7 @@ use std::time::Duration;
 use foxglove::Decode;
 use foxglove::messages::CompressedImage;
 use mcap::read::Options;
-use support::take;
+use support::{take, until};
 use vultus::capture::recording::Recording;
 use vultus::capture::{Source, Stream};
 use vultus::config::{Config, Record, RuntimeChoice};
@@ -195,12 +195,17 @@ fn recordings_start_and_stop_while_the_run_goes_on() {
     let run = Run::of(&take(), folder.path());
     let recorder = run.recorder.clone();
     let mut files: Vec<PathBuf> = Vec::new();
-    run.at_its_own_pace(|set, _| match set {
+    let mut begun = 0;
+    // At half its pace, and with something on the disk before a stop: so both fit in on a busy machine too.
+    let clock = Clock::replay(run.recording.starts_at, 0.5);
+    run.paced(Pacing::RealTime(clock), |set, _| match set {
         2 | 10 => {
             files.push(recorder.start().expect("starts"));
+            begun = recorder.status().bytes;
             assert!(matches!(recorder.start(), Err(RecordError::AlreadyOn)));
         }
         7 | 15 => {
+            until("frames are on the disk", || recorder.status().bytes > begun);
             let status = recorder.stop().expect("stops");
             assert_eq!((status.state, status.error), (State::Off, None));
             assert!(matches!(recorder.stop(), Err(RecordError::NotOn)));
@@ -260,15 +265,48 @@ fn a_recording_whose_writer_is_gone_keeps_its_whole_chunks() {
     })
     .expect("runs");
     let whole = fs::read(&file).expect("the recording");
-    left.extend([whole.len() / 3, whole.len() / 2, whole.len() - 10].map(|end| whole[..end].to_vec()));
     let all = messages(&whole);
-    let mut most = 0;
+    let most = left.iter().map(|rest| messages(rest).len()).max().expect("a look at the file");
+    assert!(most > all.len() / 2, "{most} of {}", all.len());
+    left.extend([whole.len() / 3, whole.len() / 2, whole.len() - 10].map(|end| whole[..end].to_vec()));
     for rest in left {
         let kept = messages(&rest);
         assert_eq!(kept, all[..kept.len()], "{} bytes are left", rest.len());
-        most = most.max(kept.len());
     }
-    assert!(most > all.len() / 2, "{most} of {}", all.len());
+}
+
+/// A disk that is full takes part of a chunk and then refuses: as does a shell's limit of the size of files, in which
+/// this test runs itself again.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_becomes_full_ends_the_recording_and_leaves_whole_chunks() {
+    const FOLDER: &str = "VULTUS_TEST_TAKES";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let run = Run::of(&take(), Path::new(&folder));
+        let recorder = run.recorder.clone();
+        recorder.start().expect("starts");
+        run.at_its_own_pace(|_, _| ()).expect("the run goes on to its end");
+        let status = recorder.status();
+        assert_eq!(status.state, State::Failed);
+        assert!(status.error.as_ref().is_some_and(|error| error.contains("cannot be written")), "{status:?}");
+        assert_eq!(status.bytes, fs::metadata(status.file.expect("a file")).expect("the file").len());
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 4000; exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(std::env::current_exe().expect("this program"))
+        .arg("a_disk_that_becomes_full_ends_the_recording_and_leaves_whole_chunks")
+        .env(FOLDER, folder.path())
+        .output()
+        .expect("a shell");
+    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stderr));
+    let file = fs::read_dir(folder.path()).expect("a folder").next().expect("a recording").expect("its name").path();
+    let bytes = fs::read(file).expect("the recording");
+    // Without its last magic bytes, for there is no index, the file ends with a whole record.
+    let records = mcap::read::LinearReader::new_with_options(&bytes, Options::IgnoreEndMagic.into());
+    let broken = records.expect("an MCAP file").find_map(Result::err);
+    assert!(bytes.len() > 1000 && broken.is_none(), "{} bytes: {broken:?}", bytes.len());
 }
 
 #[test]

@@ -5,8 +5,8 @@
 
 use turbojpeg::{Compressor, OutputBuf, Subsamp, YuvPlanesImage};
 
-use super::decode::{DecodeError, jpeg_picture, raw_picture};
-use crate::frame::{Frame, PixelFormat};
+use super::decode::{DecodeError, raw_picture};
+use crate::frame::{Frame, FrameBytes, PixelFormat};
 
 /// Why a frame cannot be made a JPEG picture.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,39 @@ pub enum EncodeError {
     Jpeg(#[from] turbojpeg::Error),
 }
 
-/// Makes JPEG pictures of frames.
+/// A frame's picture as JPEG.
+pub enum Jpeg {
+    /// The camera's own bytes, shared and as they came: perhaps damaged, perhaps longer than the picture.
+    OfCamera(FrameBytes),
+    /// Encoded here.
+    Encoded(Vec<u8>),
+}
+
+impl Jpeg {
+    /// That of `frame`; `encoder` makes it if the camera has not.
+    ///
+    /// # Errors
+    /// Every [`EncodeError`]; none if the camera sent JPEG.
+    pub fn of(frame: &Frame, encoder: &mut JpegEncoder) -> Result<Self, EncodeError> {
+        if frame.format == PixelFormat::Mjpeg {
+            return Ok(Self::OfCamera(frame.bytes.clone()));
+        }
+        let mut encoded = Vec::new();
+        encoder.step(frame, &mut encoded)?;
+        Ok(Self::Encoded(encoded))
+    }
+}
+
+impl AsRef<[u8]> for Jpeg {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::OfCamera(bytes) => bytes,
+            Self::Encoded(bytes) => bytes,
+        }
+    }
+}
+
+/// Makes JPEG pictures of raw frames; [`Jpeg::of`] is for all.
 #[derive(Debug)]
 pub struct JpegEncoder {
     jpeg: Compressor,
@@ -39,16 +71,12 @@ impl JpegEncoder {
         Ok(Self { jpeg, planes: Vec::new(), room: Vec::new() })
     }
 
-    /// Makes `out` a JPEG picture of `frame`; one that is JPEG already is copied.
+    /// Makes `out` a JPEG picture of `frame`.
     ///
     /// # Errors
-    /// Every [`EncodeError`]; `out` is then undefined.
+    /// Every [`EncodeError`], also for a frame that is JPEG already; `out` is then undefined.
     pub fn step(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.clear();
-        if frame.format == PixelFormat::Mjpeg {
-            out.extend_from_slice(jpeg_picture(&frame.bytes)?);
-            return Ok(());
-        }
         let pixels = raw_picture(&frame.bytes, frame.format, frame.width, frame.height)?;
         let (width, height) = (frame.width as usize, frame.height as usize);
         let subsamp = match frame.format {
@@ -202,13 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_jpeg_is_copied_without_what_follows_its_end() {
+    fn a_jpeg_of_the_camera_is_shared_as_it_is() {
         let mut encoder = JpegEncoder::new(80).expect("an encoder");
-        let (mut jpeg, mut copy) = (Vec::new(), Vec::new());
-        encoder.step(&frame(PixelFormat::Gray, 32, 32, vec![90; 32 * 32]), &mut jpeg).expect("encodes");
-        let padded = [&jpeg[..], &[0; 100]].concat();
-        encoder.step(&frame(PixelFormat::Mjpeg, 32, 32, padded), &mut copy).expect("copies");
-        assert_eq!(copy, jpeg);
+        let damaged = frame(PixelFormat::Mjpeg, 32, 32, vec![0xff, 0xd8, 7]);
+        let jpeg = Jpeg::of(&damaged, &mut encoder).expect("nothing is encoded");
+        assert!(std::ptr::eq(jpeg.as_ref(), &*damaged.bytes));
+        assert!(encoder.step(&damaged, &mut Vec::new()).is_err(), "there is nothing to encode");
     }
 
     #[test]

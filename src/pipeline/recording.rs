@@ -3,16 +3,19 @@
 //! A tap stands where a frame is taken from its camera, before matching and any drop. It shares the frame's bytes, so
 //! what it costs is a place in a ring; when no recording is on, one atomic load.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_utils::sync::Parker;
+use crossbeam_utils::sync::{Parker, Unparker};
 use ringbuf::traits::{Consumer, Observer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::Shared;
 use super::counters::CameraCounters;
 use crate::capture::Source;
-use crate::frame::{Frame, PerCamera};
+use crate::frame::{CameraId, Frame, PerCamera};
 use crate::record::{RecordError, Recorder, TakeWriter};
 
 /// How long the disk may take for something before frames are missing.
@@ -30,14 +33,39 @@ pub(super) fn frames_held(period: Duration) -> usize {
 /// A frame on its way to the recorder.
 struct Tapped {
     frame: Frame,
-    /// How many of its camera's did not make it just before.
+    /// The recording that it was taken for.
+    recording: NonZeroU64,
+    /// How many of its camera's that recording lacked by then.
     missed: u64,
+}
+
+/// How many of a camera's frames found no room in its ring. The tap writes it, the recorder's thread reads it: also what
+/// no later frame can tell, because none came through.
+#[derive(Default)]
+struct Missed {
+    recording: AtomicU64,
+    frames: AtomicU64,
+}
+
+impl Missed {
+    /// Those of `recording`.
+    fn of(&self, recording: NonZeroU64) -> u64 {
+        match self.recording.load(Ordering::Acquire) {
+            number if number == recording.get() => self.frames.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
+    fn set(&self, recording: NonZeroU64, frames: u64) {
+        self.frames.store(frames, Ordering::Relaxed);
+        self.recording.store(recording.get(), Ordering::Release);
+    }
 }
 
 /// The camera's end of a ring.
 pub(super) struct Tap<'a> {
     ring: HeapProd<Tapped>,
-    missed: u64,
+    missed: Arc<Missed>,
     recorder: &'a Recorder,
     counters: &'a CameraCounters,
 }
@@ -45,14 +73,10 @@ pub(super) struct Tap<'a> {
 impl Tap<'_> {
     /// Has `frame` recorded, if a recording is on and there is room; else it is counted.
     pub(super) fn offer(&mut self, frame: &Frame) {
-        if !self.recorder.is_on() {
-            self.missed = 0;
-            return;
-        }
-        if self.ring.try_push(Tapped { frame: frame.clone(), missed: self.missed }).is_ok() {
-            self.missed = 0;
-        } else {
-            self.missed += 1;
+        let Some(recording) = self.recorder.recording() else { return };
+        let missed = self.missed.of(recording);
+        if self.ring.try_push(Tapped { frame: frame.clone(), recording, missed }).is_err() {
+            self.missed.set(recording, missed + 1);
             self.counters.record.add(1);
             self.recorder.count_dropped(1);
         }
@@ -61,112 +85,169 @@ impl Tap<'_> {
 
     /// Whether a frame would be missing from the recording now.
     pub(super) fn is_full(&self) -> bool {
-        self.recorder.is_on() && self.ring.is_full()
+        self.recorder.recording().is_some() && self.ring.is_full()
     }
+}
+
+/// The recorder's end of it.
+struct Lane {
+    camera: CameraId,
+    ring: HeapCons<Tapped>,
+    missed: Arc<Missed>,
+    /// How many of those the file has been told of.
+    told: u64,
+}
+
+impl Lane {
+    /// Tells the file of what it lacks by now.
+    fn tell(&mut self, missed: u64, file: &mut TakeWriter) {
+        file.missed(self.camera, missed - self.told);
+        self.told = missed;
+    }
+}
+
+fn lane<'a>(camera: CameraId, frames: usize, recorder: &'a Recorder, counters: &'a CameraCounters) -> (Tap<'a>, Lane) {
+    let (ring, other_end) = HeapRb::new(frames).split();
+    let missed = Arc::<Missed>::default();
+    let lane = Lane { camera, ring: other_end, missed: missed.clone(), told: 0 };
+    (Tap { ring, missed, recorder, counters }, lane)
+}
+
+/// The recording that is on.
+struct Take {
+    file: TakeWriter,
+    number: NonZeroU64,
+    /// When the chunk that is being filled was begun.
+    unsynced: Option<Instant>,
 }
 
 /// The recorder's thread.
 pub(super) struct Recording<'a> {
-    shared: &'a Shared<'a>,
-    lanes: PerCamera<HeapCons<Tapped>>,
+    recorder: &'a Recorder,
+    wake_feed: Unparker,
+    lanes: PerCamera<Lane>,
     parker: Parker,
-    take: Option<TakeWriter>,
-    /// When the chunk that is being filled was begun.
-    unsynced: Option<Instant>,
+    take: Option<Take>,
 }
 
 impl<'a> Recording<'a> {
     /// The thread's part, and a tap a camera. A recording that was asked for before the run is on from here.
     pub(super) fn new(sources: &[Box<dyn Source>], shared: &'a Shared<'a>) -> (Self, PerCamera<Tap<'a>>) {
-        let recorder = shared.plan.recorder;
+        let plan = shared.plan;
         let (taps, lanes) = sources
             .iter()
             .map(|source| {
                 let stream = source.stream();
-                let (ring, lane) = HeapRb::new(frames_held(stream.period)).split();
-                (Tap { ring, missed: 0, recorder, counters: shared.plan.counters.of(stream.camera) }, lane)
+                lane(stream.camera, frames_held(stream.period), plan.recorder, plan.counters.of(stream.camera))
             })
             .unzip();
+        (Self::with(lanes, plan.recorder, shared.wake_feed.clone()), taps)
+    }
+
+    fn with(lanes: PerCamera<Lane>, recorder: &'a Recorder, wake_feed: Unparker) -> Self {
         let parker = Parker::new();
         recorder.attach(parker.unparker().clone());
-        (Self { shared, lanes, parker, take: recorder.take_up(), unsynced: None }, taps)
+        let mut recording = Self { recorder, wake_feed, lanes, parker, take: None };
+        recording.take_up();
+        recording
     }
 
     /// Records whenever it is asked to, until the run is over.
     pub(super) fn run(mut self) {
-        let recorder = self.shared.plan.recorder;
         loop {
             // Asked before the rings are emptied: what was put in before the end is then surely seen.
-            let is_over = recorder.run_has_ended();
+            let is_over = self.recorder.run_has_ended();
             if self.take.is_none() {
-                // What a tap put in just when the last recording was closed.
-                self.lanes.iter_mut().for_each(|lane| _ = lane.clear());
-                self.take = recorder.take_up();
+                self.take_up();
             }
-            let is_last = is_over || recorder.is_to_close();
-            if is_last {
-                recorder.refuse();
-            }
-            if let Err(error) = self.write() {
-                self.close(Some(error));
-            } else if is_last {
+            if is_over || self.recorder.is_to_close() {
                 self.close(None);
+            } else if let Err(error) = self.write().and_then(|()| self.sync()) {
+                self.close(Some(error));
             }
             // A run as fast as possible waits for room in the rings.
-            self.shared.wake_feed.unpark();
+            self.wake_feed.unpark();
             if is_over {
                 return;
             }
-            match self.unsynced {
+            match self.take.as_ref().and_then(|take| take.unsynced) {
                 Some(since) => self.parker.park_deadline(since + SYNC_EVERY),
                 None => self.parker.park(),
             }
         }
     }
 
-    /// Writes what waits, and syncs when it is time to.
+    fn take_up(&mut self) {
+        let Some((file, number)) = self.recorder.take_up() else { return };
+        self.lanes.iter_mut().for_each(|lane| lane.told = 0);
+        self.take = Some(Take { file, number, unsynced: None });
+    }
+
+    /// Writes what waits.
     fn write(&mut self) -> Result<(), RecordError> {
-        let Some(take) = &mut self.take else { return Ok(()) };
-        let plan = self.shared.plan;
+        let Some(Take { file, number, unsynced }) = &mut self.take else { return Ok(()) };
         for lane in &mut self.lanes {
-            while let Some(Tapped { frame, missed }) = lane.try_pop() {
-                if missed > 0 {
-                    take.gap(missed, &frame)?;
+            while let Some(Tapped { frame, recording, missed }) = lane.ring.try_pop() {
+                // A tap may put in its frame just when its recording is closed.
+                if recording != *number {
+                    continue;
                 }
-                if !take.frame(&frame)? {
-                    plan.counters.of(frame.camera).record.add(1);
-                    plan.recorder.count_dropped(1);
+                lane.tell(missed, file);
+                if !file.frame(&frame)? {
+                    self.recorder.count_dropped(1);
                 }
-                self.unsynced.get_or_insert_with(Instant::now);
+                unsynced.get_or_insert_with(Instant::now);
             }
         }
-        while let Some(lines) = plan.recorder.next_lines() {
-            take.records(lines.at, &lines.text)?;
-            plan.recorder.give_back(lines);
-            self.unsynced.get_or_insert_with(Instant::now);
-        }
-        if self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
-            self.unsynced = None;
-            plan.recorder.synced(take.sync()?)?;
+        while let Some(lines) = self.recorder.next_lines() {
+            file.records(lines.at, &lines.text)?;
+            self.recorder.give_back(lines);
+            unsynced.get_or_insert_with(Instant::now);
         }
         Ok(())
     }
 
-    /// Closes the file in good order, as far as that is possible after `error`, and says so.
-    fn close(&mut self, error: Option<RecordError>) {
-        let Some(take) = self.take.take() else { return };
-        self.unsynced = None;
-        let path = take.path().to_owned();
-        let (bytes, unfinished) = match take.finish() {
-            Ok(bytes) => (Some(bytes), None),
-            Err(error) => (None, Some(error)),
+    /// Syncs when it is time to.
+    fn sync(&mut self) -> Result<(), RecordError> {
+        let Some(Take { file, unsynced, .. }) = &mut self.take else { return Ok(()) };
+        if unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
+            *unsynced = None;
+            self.recorder.synced(file.sync()?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing any more, writes what waits and closes the file: in good order, as far as that is possible after
+    /// `error`. Says so.
+    fn close(&mut self, mut error: Option<RecordError>) {
+        if self.take.is_some() {
+            self.recorder.closing();
+        }
+        let is_broken = |error: &Option<RecordError>| matches!(error, Some(RecordError::Write { .. }));
+        if !is_broken(&error) {
+            error = self.write().err().or(error);
+        }
+        let Some(Take { mut file, number, .. }) = self.take.take() else { return };
+        let path = file.path().to_owned();
+        for lane in &mut self.lanes {
+            lane.tell(lane.missed.of(number), &mut file);
+            // After an error; the frames go back to their pool.
+            lane.ring.clear();
+        }
+        let (bytes, error) = if is_broken(&error) {
+            file.cut_off();
+            (None, error)
+        } else {
+            match file.finish(self.recorder.dropped()) {
+                Ok(bytes) => (Some(bytes), error),
+                Err(unfinished) => (None, error.or(Some(unfinished))),
+            }
         };
-        let error = error.or(unfinished);
         match &error {
             None => tracing::info!("recorded {}", path.display()),
             Some(error) => tracing::error!("the recording has ended: {error}"),
         }
-        self.shared.plan.recorder.closed(bytes, error.as_ref());
+        self.recorder.closed(bytes, error.as_ref());
     }
 }
 
@@ -181,18 +262,18 @@ impl Drop for Recording<'_> {
 mod tests {
     use super::*;
     use crate::config::Record;
-    use crate::frame::{CameraId, FrameBytes, PixelFormat, StampKind};
-    use crate::record::About;
+    use crate::frame::{FrameBytes, PixelFormat, StampKind};
+    use crate::record::{About, Camera, State, Status};
     use crate::time::Timestamp;
 
-    fn frame(seq: u64) -> Frame {
+    fn frame(seq: u64, format: PixelFormat) -> Frame {
         Frame {
             camera: CameraId(0),
             seq,
-            captured_at: Timestamp::default(),
-            received_at: Timestamp::default(),
+            captured_at: Timestamp::from_ns(seq as i64),
+            received_at: Timestamp::from_ns(seq as i64 + 1000),
             stamp: StampKind::Device,
-            format: PixelFormat::Mjpeg,
+            format,
             width: 0,
             height: 0,
             bytes: FrameBytes::detached(Vec::new()),
@@ -200,24 +281,108 @@ mod tests {
         }
     }
 
+    fn recorder(folder: &tempfile::TempDir) -> Recorder {
+        let camera = Camera { name: "left".into(), description: String::new(), stamp: StampKind::Device, offset_ns: 0 };
+        let settings = Record { folder: folder.path().to_owned(), keep_free_mb: 10 };
+        Recorder::new(settings, About { cameras: vec![camera], ..About::default() })
+    }
+
+    fn recording(lane: Lane, recorder: &Recorder) -> Recording<'_> {
+        Recording::with([lane].into_iter().collect(), recorder, Parker::new().unparker().clone())
+    }
+
+    /// What a finished recording holds: the numbers of the frames, all `/gaps` with their times, and how much it lacks.
+    fn contents(status: &Status) -> (Vec<u32>, Vec<(u64, String)>, String) {
+        let file = std::fs::read(status.file.as_ref().expect("a file")).expect("the recording");
+        assert_eq!(status.bytes, file.len() as u64);
+        let (mut frames, mut gaps) = (Vec::new(), Vec::new());
+        for message in mcap::MessageStream::new(&file).expect("an MCAP file") {
+            let message = message.expect("whole");
+            match &*message.channel.topic {
+                "/gaps" => gaps.push((message.log_time, String::from_utf8(message.data.into_owned()).expect("JSON"))),
+                _ => frames.push(message.sequence),
+            }
+        }
+        let end = mcap::read::LinearReader::new(&file).expect("an MCAP file").find_map(|record| match record {
+            Ok(mcap::records::Record::Metadata(end)) if end.name == "vultus.end" => {
+                end.metadata.get("dropped").cloned()
+            }
+            _ => None,
+        });
+        (frames, gaps, end.expect("the end"))
+    }
+
     #[test]
-    fn what_a_full_ring_cannot_take_is_counted_and_told_with_the_next_frame() {
+    fn all_that_a_stalled_recorder_missed_is_counted_and_told_also_at_the_end() {
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = Record { folder: folder.path().to_owned(), ..Record::default() };
-        let (recorder, counters) = (Recorder::new(settings, About::default()), CameraCounters::default());
-        let (ring, mut lane) = HeapRb::new(2).split();
-        let mut tap = Tap { ring, missed: 0, recorder: &recorder, counters: &counters };
-        tap.offer(&frame(0));
-        assert!(lane.is_empty(), "no recording is on");
+        let (recorder, counters) = (recorder(&folder), CameraCounters::default());
+        let (mut tap, lane) = lane(CameraId(0), 2, &recorder, &counters);
+        tap.offer(&frame(0, PixelFormat::Mjpeg));
+        assert!(tap.ring.is_empty(), "no recording is on");
 
         recorder.start().expect("starts");
-        let _take = recorder.take_up().expect("a file was opened");
-        (1..=5).for_each(|seq| tap.offer(&frame(seq)));
+        let mut recording = recording(lane, &recorder);
+        (1..=5).for_each(|seq| tap.offer(&frame(seq, PixelFormat::Mjpeg)));
         assert!(tap.is_full());
         assert_eq!((counters.record.get(), recorder.status().dropped), (3, 3));
-        let mut next = || lane.try_pop().map(|tapped| (tapped.frame.seq, tapped.missed));
-        assert_eq!((next(), next()), (Some((1, 0)), Some((2, 0))));
-        tap.offer(&frame(6));
-        assert_eq!(next(), Some((6, 3)), "three are missing before it");
+        recording.write().expect("writes");
+        tap.offer(&frame(6, PixelFormat::Gray));
+        (7..=10).for_each(|seq| tap.offer(&frame(seq, PixelFormat::Mjpeg)));
+        assert_eq!((counters.record.get(), recorder.status().dropped), (6, 6));
+
+        let stopped = std::thread::scope(|scope| {
+            scope.spawn(|| recording.run());
+            let stopped = recorder.stop().expect("stops");
+            drop(recorder.end_of_run());
+            stopped
+        });
+        assert_eq!((stopped.state, stopped.dropped), (State::Off, 7), "six found no room, one was no picture");
+        let gap = |frames: u64, before: &str| format!(r#"{{"before_seq":{before},"camera":"left","frames":{frames}}}"#);
+        let gaps = vec![(1007, gap(4, "7")), (1007, gap(3, "null"))];
+        assert_eq!(contents(&stopped), (vec![1, 2, 7], gaps, "7".to_owned()));
+    }
+
+    #[test]
+    fn nothing_of_a_recording_gets_into_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (recorder, counters) = (recorder(&folder), CameraCounters::default());
+        let (mut tap, lane) = lane(CameraId(0), 2, &recorder, &counters);
+        recorder.start().expect("starts");
+        let mut recording = recording(lane, &recorder);
+        (1..=5).for_each(|seq| tap.offer(&frame(seq, PixelFormat::Mjpeg)));
+        recording.close(None);
+        let first = recorder.status();
+        let gap = (1002, r#"{"before_seq":null,"camera":"left","frames":3}"#.to_owned());
+        assert_eq!(contents(&first), (vec![1, 2], vec![gap], "3".to_owned()));
+
+        // Between two frames the recording is stopped and the next one started.
+        recorder.start().expect("starts again");
+        recording.take_up();
+        tap.offer(&frame(6, PixelFormat::Mjpeg));
+        recording.close(None);
+        let second = recorder.status();
+        assert_ne!(first.file, second.file);
+        assert_eq!((second.dropped, contents(&second)), (0, (vec![6], Vec::new(), "0".to_owned())));
+    }
+
+    #[test]
+    fn a_recording_that_the_disk_guard_ends_is_complete_and_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (recorder, counters) = (recorder(&folder), CameraCounters::default());
+        let (mut tap, lane) = lane(CameraId(0), 4, &recorder, &counters);
+        recorder.start().expect("starts");
+        let mut recording = recording(lane, &recorder);
+        tap.offer(&frame(1, PixelFormat::Mjpeg));
+        recording.write().expect("writes");
+        tap.offer(&frame(2, PixelFormat::Mjpeg));
+        let full = RecordError::DiskFull { folder: folder.path().to_owned(), free_mb: 9, keep_free_mb: 10 };
+        recording.close(Some(full));
+        let status = recorder.status();
+        assert_eq!(status.state, State::Failed);
+        assert!(status.error.as_ref().is_some_and(|error| error.contains("nearly full")), "{status:?}");
+        assert_eq!(contents(&status), (vec![1, 2], Vec::new(), "0".to_owned()));
+        tap.offer(&frame(3, PixelFormat::Mjpeg));
+        assert!(tap.ring.is_empty() && counters.record.get() == 0, "nothing is taken any more");
+        recorder.start().expect("starts again");
     }
 }

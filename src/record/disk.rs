@@ -29,19 +29,19 @@ pub(super) fn usable_bytes(free_bytes: u64, settings: &Record) -> u64 {
     free_bytes.saturating_sub(settings.keep_free_mb.saturating_mul(MB))
 }
 
-/// Checks that the disk has more room than is to be kept free.
+/// Checks that of `free_bytes` there are more than are to be kept free.
 ///
 /// # Errors
 /// [`RecordError::DiskFull`].
-pub(super) fn check_room(settings: &Record) -> Result<(), RecordError> {
-    match free_bytes(&settings.folder) {
-        Some(free) if usable_bytes(free, settings) == 0 => Err(RecordError::DiskFull {
-            folder: settings.folder.clone(),
-            free_mb: free / MB,
-            keep_free_mb: settings.keep_free_mb,
-        }),
-        _ => Ok(()),
+pub(super) fn check_room(free_bytes: u64, settings: &Record) -> Result<(), RecordError> {
+    if usable_bytes(free_bytes, settings) > 0 {
+        return Ok(());
     }
+    Err(RecordError::DiskFull {
+        folder: settings.folder.clone(),
+        free_mb: free_bytes / MB,
+        keep_free_mb: settings.keep_free_mb,
+    })
 }
 
 /// Makes a file named after the present moment in UTC; one that is there is never touched.
@@ -71,5 +71,22 @@ pub(super) fn new_file(folder: &Path) -> Result<(PathBuf, File), RecordError> {
 pub(super) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_may_use_all_but_what_is_to_be_kept_free() {
+        let settings = Record { folder: "takes".into(), keep_free_mb: 500 };
+        assert_eq!(usable_bytes(700 * MB, &settings), 200 * MB);
+        assert!(check_room(500 * MB + 1, &settings).is_ok());
+        for free in [500 * MB, 499 * MB, 0] {
+            let message = check_room(free, &settings).expect_err("no room").to_string();
+            let left = format!("{} MB are left, and 500 MB are to be kept free", free / MB);
+            assert!(message.contains(&left) && message.contains("takes"), "{message}");
+        }
     }
 }

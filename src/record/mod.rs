@@ -36,7 +36,10 @@ pub enum RecordError {
     DiskFull { folder: PathBuf, free_mb: u64, keep_free_mb: u64 },
     #[error("{} cannot be written: {reason}", .path.display())]
     Write { path: PathBuf, reason: String },
-    #[error("the disk is slow: {} is still being closed. `status` will tell when it is", .path.display())]
+    #[error(
+        "{} is still being closed, because its disk is slow. Nothing is added to it any more. Try again in a moment, and look after the disk if that does not help",
+        .path.display()
+    )]
     StillClosing { path: PathBuf },
 }
 
@@ -49,6 +52,8 @@ pub enum State {
     Off,
     /// One is.
     On,
+    /// One was; nothing is added any more, and its file is being closed.
+    Closing,
     /// One was, and ended before it was told to.
     Failed,
 }
@@ -64,11 +69,12 @@ pub struct Status {
     pub seconds: f64,
     /// How much of it is safe on the disk.
     pub bytes: u64,
-    /// Frames, and records of sets, that it lacks because the disk was too slow.
+    /// Frames and result records that it lacks, because the disk or the encoding was too slow or because no JPEG picture
+    /// could be made of a frame.
     pub dropped: u64,
-    /// For how long there is room at the mean rate so far.
+    /// For how long there is room at the mean rate up to the last sync.
     pub left_s: Option<u64>,
-    /// How much the disk can take.
+    /// How much the disk could take when it was last measured, in a recording; nothing is measured without one.
     pub free_bytes: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,

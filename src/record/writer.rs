@@ -16,8 +16,8 @@ use mcap::records::{MessageHeader, Metadata};
 
 use super::{About, Camera, RecordError, disk};
 use crate::config::Record;
-use crate::frame::{Frame, PixelFormat, StampKind};
-use crate::image::encode::JpegEncoder;
+use crate::frame::{CameraId, Frame, PixelFormat, StampKind};
+use crate::image::encode::{Jpeg, JpegEncoder};
 use crate::time::{Timestamp, monotonic_now};
 
 /// What the file's layout is called, for readers.
@@ -32,6 +32,10 @@ struct Lane {
     camera: Camera,
     /// The format of its frames and the channel of such; a camera that is opened anew may change it.
     channel: Option<(PixelFormat, u16)>,
+    /// Frames that are missing and that no gap tells of yet.
+    missing: u64,
+    /// The last frame that is there: its number and arrival.
+    last: (u64, Timestamp),
 }
 
 /// Writes one take.
@@ -40,12 +44,13 @@ pub struct TakeWriter {
     mcap: mcap::Writer<File>,
     /// The same file, for syncing.
     disk: File,
+    /// How much of it was synced: whole chunks.
+    synced: u64,
     lanes: Vec<Lane>,
     images: u16,
     expressions: u16,
     gaps: u16,
     records: u32,
-    dropped: u64,
     encoder: JpegEncoder,
     message: Vec<u8>,
 }
@@ -54,9 +59,8 @@ impl TakeWriter {
     /// Makes the file, in the folder of `settings`.
     ///
     /// # Errors
-    /// [`RecordError::Folder`], [`RecordError::DiskFull`] and [`RecordError::Write`]; then there is no file.
+    /// [`RecordError::Folder`] and [`RecordError::Write`]; then there is no file.
     pub fn create(settings: &Record, about: &About) -> Result<Self, RecordError> {
-        disk::check_room(settings)?;
         let (path, file) = disk::new_file(&settings.folder)?;
         let take = Self::begin(&path, file, about).map_err(|error| {
             let _ = std::fs::remove_file(&path);
@@ -85,17 +89,23 @@ impl TakeWriter {
         let gaps = json_channel("/gaps", "vultus.Gap", include_str!("gap.schema.json"))?;
         mcap.flush()?;
         disk.sync_data()?;
-        let lane = |camera: &Camera| Lane { camera: camera.clone(), channel: None };
+        let synced = disk.metadata()?.len();
+        let lane = |camera: &Camera| Lane {
+            camera: camera.clone(),
+            channel: None,
+            missing: 0,
+            last: (0, Timestamp::default()),
+        };
         Ok(Self {
             path: path.to_owned(),
             mcap,
             disk,
+            synced,
             lanes: about.cameras.iter().map(lane).collect(),
             images,
             expressions,
             gaps,
             records: 0,
-            dropped: 0,
             encoder,
             message: Vec::new(),
         })
@@ -107,23 +117,33 @@ impl TakeWriter {
         &self.path
     }
 
+    /// How much of it is safe on the disk.
+    #[must_use]
+    pub fn synced_bytes(&self) -> u64 {
+        self.synced
+    }
+
     /// Adds a frame: a JPEG picture as the camera sent it, another one encoded. `false` if it cannot be encoded; it is
-    /// then left out.
+    /// then left out, and the next gap tells so.
     ///
     /// # Errors
     /// [`RecordError::Write`].
     pub fn frame(&mut self, frame: &Frame) -> Result<bool, RecordError> {
-        let data = if frame.format == PixelFormat::Mjpeg {
-            Bytes::from_owner(frame.bytes.clone())
-        } else {
-            let mut jpeg = Vec::new();
-            if self.encoder.step(frame, &mut jpeg).is_err() {
-                return Ok(false);
-            }
-            jpeg.into()
+        let Ok(jpeg) = Jpeg::of(frame, &mut self.encoder) else {
+            self.missed(frame.camera, 1);
+            return Ok(false);
         };
-        self.write_image(frame, data).map_err(|error| failure(&self.path, error))?;
+        self.gap(frame.camera.index(), Some(frame))?;
+        self.write_image(frame, Bytes::from_owner(jpeg)).map_err(|error| failure(&self.path, error))?;
         Ok(true)
+    }
+
+    /// Notes that `frames` frames of a camera are missing after the last one. A gap tells so before the next, or at the
+    /// end.
+    pub fn missed(&mut self, camera: CameraId, frames: u64) {
+        if let Some(lane) = self.lanes.get_mut(camera.index()) {
+            lane.missing += frames;
+        }
     }
 
     fn write_image(&mut self, frame: &Frame, data: Bytes) -> Result<(), McapError> {
@@ -139,6 +159,7 @@ impl TakeWriter {
                 id
             }
         };
+        lane.last = (frame.seq, frame.received_at);
         let captured_ns = ns(frame.captured_at);
         let image = CompressedImage {
             timestamp: Stamp::new_checked(
@@ -172,15 +193,14 @@ impl TakeWriter {
         Ok(())
     }
 
-    /// Marks that `frames` frames of `next`'s camera are missing before it.
-    ///
-    /// # Errors
-    /// [`RecordError::Write`].
-    pub fn gap(&mut self, frames: u64, next: &Frame) -> Result<(), RecordError> {
-        let Some(lane) = self.lanes.get(next.camera.index()) else { return Ok(()) };
-        let gap = serde_json::json!({"camera": lane.camera.name, "frames": frames, "before_seq": next.seq});
-        self.dropped += frames;
-        self.json(self.gaps, next.seq as u32, next.received_at, gap.to_string().as_bytes())
+    /// Tells of the frames that are missing before `next`, if any are; or at the end.
+    fn gap(&mut self, lane: usize, next: Option<&Frame>) -> Result<(), RecordError> {
+        let Some(lane) = self.lanes.get_mut(lane).filter(|lane| lane.missing > 0) else { return Ok(()) };
+        let (seq, at) = next.map_or(lane.last, |next| (next.seq, next.received_at));
+        let before_seq = next.map(|next| next.seq);
+        let gap = serde_json::json!({"camera": lane.camera.name, "frames": lane.missing, "before_seq": before_seq});
+        lane.missing = 0;
+        self.json(self.gaps, seq as u32, at, gap.to_string().as_bytes())
     }
 
     fn json(&mut self, channel_id: u16, sequence: u32, at: Timestamp, text: &[u8]) -> Result<(), RecordError> {
@@ -198,15 +218,28 @@ impl TakeWriter {
             self.disk.sync_data()?;
             Ok(self.disk.metadata()?.len())
         };
-        sync().map_err(|error| failure(&self.path, error))
+        self.synced = sync().map_err(|error| failure(&self.path, error))?;
+        Ok(self.synced)
     }
 
-    /// Writes the index and closes the file. Returns its size.
+    /// Tells of the frames that are missing at the end, and that `dropped` messages are missing in all; writes the index
+    /// and closes the file. Returns its size.
     ///
     /// # Errors
-    /// [`RecordError::Write`].
-    pub fn finish(mut self) -> Result<u64, RecordError> {
-        let end = [("dropped".to_owned(), self.dropped.to_string())];
+    /// [`RecordError::Write`]; the file is then [cut off](Self::cut_off).
+    pub fn finish(mut self, dropped: u64) -> Result<u64, RecordError> {
+        let finished = self.end(dropped);
+        if finished.is_err() {
+            self.cut_off();
+        }
+        finished
+    }
+
+    fn end(&mut self, dropped: u64) -> Result<u64, RecordError> {
+        for lane in 0..self.lanes.len() {
+            self.gap(lane, None)?;
+        }
+        let end = [("dropped".to_owned(), dropped.to_string())];
         let finish = || {
             self.mcap.write_metadata(&Metadata { name: "vultus.end".to_owned(), metadata: end.into() })?;
             self.mcap.finish()?;
@@ -214,6 +247,16 @@ impl TakeWriter {
             Ok(self.disk.metadata()?.len())
         };
         finish().map_err(|error| failure(&self.path, error))
+    }
+
+    /// After a failure: leaves of the file what was synced, without an index. What was written since may end within a
+    /// chunk.
+    pub fn cut_off(self) {
+        // Dropped as it is, the writer would try to write the rest.
+        let file = self.mcap.into_inner();
+        if let Err(error) = file.set_len(self.synced).and_then(|()| file.sync_all()) {
+            tracing::warn!("{} may end within a chunk: {error}", self.path.display());
+        }
     }
 }
 
