@@ -108,6 +108,25 @@ pub struct Frame {
     pub file: Option<Arc<str>>,
 }
 
+#[cfg(test)]
+impl Frame {
+    /// A frame that holds `bytes`, of no camera and no time in particular.
+    pub(crate) fn of_bytes(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>) -> Self {
+        Self {
+            camera: CameraId(0),
+            seq: 0,
+            captured_at: Timestamp::default(),
+            received_at: Timestamp::default(),
+            stamp: StampKind::Device,
+            format,
+            width,
+            height,
+            bytes: FrameBytes::detached(bytes),
+            file: None,
+        }
+    }
+}
+
 /// The frames of one instant.
 #[derive(Clone, Debug)]
 pub struct FrameSet {

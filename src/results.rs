@@ -181,23 +181,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::frame::{CameraId, FramePool, PixelFormat};
+    use crate::frame::{CameraId, PixelFormat};
     use crate::scene::{FaceView, HeadPose, Point};
     use crate::time::Timestamp;
 
     fn frame(seq: u64) -> Frame {
-        Frame {
-            camera: CameraId(0),
-            seq,
-            captured_at: Timestamp::default(),
-            received_at: Timestamp::default(),
-            stamp: StampKind::Device,
-            format: PixelFormat::Gray,
-            width: 1,
-            height: 1,
-            bytes: FramePool::new(1, 1).copy(&[0]).expect("the pool is not empty"),
-            file: None,
-        }
+        Frame { seq, ..Frame::of_bytes(PixelFormat::Gray, 1, 1, vec![0]) }
     }
 
     fn names() -> Vec<Arc<str>> {

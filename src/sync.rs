@@ -281,7 +281,7 @@ fn camera_id(n: usize) -> CameraId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameBytes, PixelFormat, StampKind};
+    use crate::frame::PixelFormat;
     use proptest::prelude::*;
 
     const MS: i64 = 1_000_000;
@@ -294,12 +294,7 @@ mod tests {
             seq,
             captured_at: Timestamp::from_ns(captured_ns),
             received_at: Timestamp::from_ns(received_ns),
-            stamp: StampKind::Device,
-            format: PixelFormat::Gray,
-            width: 0,
-            height: 0,
-            bytes: FrameBytes::detached(Vec::new()),
-            file: None,
+            ..Frame::of_bytes(PixelFormat::Gray, 0, 0, Vec::new())
         }
     }
 

@@ -160,23 +160,6 @@ fn rgb_from_yuv(y: u8, u: u8, v: u8) -> [u8; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{CameraId, FrameBytes, StampKind};
-    use crate::time::Timestamp;
-
-    fn frame(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>) -> Frame {
-        Frame {
-            camera: CameraId(0),
-            seq: 0,
-            captured_at: Timestamp::default(),
-            received_at: Timestamp::default(),
-            stamp: StampKind::Device,
-            format,
-            width,
-            height,
-            bytes: FrameBytes::detached(bytes),
-            file: None,
-        }
-    }
 
     fn decode(frame: &Frame, target_width: usize) -> Result<Image, DecodeError> {
         let mut image = Image::default();
@@ -203,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_large_jpeg_is_decoded_at_the_scale_that_is_needed() {
-        let image = decode(&frame(PixelFormat::Mjpeg, 1280, 64, jpeg(1280, 64)), 640).expect("decodes");
+        let image = decode(&Frame::of_bytes(PixelFormat::Mjpeg, 1280, 64, jpeg(1280, 64)), 640).expect("decodes");
         assert_eq!((image.width, image.height, image.scale), (640, 32, 0.5));
         assert_near(&image.rgb[..3], [255, 0, 0]);
         assert_near(&image.rgb[639 * 3..640 * 3], [0, 0, 255]);
@@ -214,16 +197,22 @@ mod tests {
         let mut bytes = jpeg(64, 64);
         bytes.extend([0; 1000]);
         bytes.extend([0xff, 0xd9]);
-        assert_eq!(decode(&frame(PixelFormat::Mjpeg, 64, 64, bytes), 640).expect("decodes").width, 64);
+        assert_eq!(decode(&Frame::of_bytes(PixelFormat::Mjpeg, 64, 64, bytes), 640).expect("decodes").width, 64);
     }
 
     #[test]
     fn empty_and_truncated_pictures_are_told_apart() {
-        assert!(matches!(decode(&frame(PixelFormat::Mjpeg, 64, 64, Vec::new()), 640), Err(DecodeError::Empty)));
+        assert!(matches!(
+            decode(&Frame::of_bytes(PixelFormat::Mjpeg, 64, 64, Vec::new()), 640),
+            Err(DecodeError::Empty)
+        ));
         let mut bytes = jpeg(64, 64);
         bytes.truncate(bytes.len() / 2);
-        assert!(matches!(decode(&frame(PixelFormat::Mjpeg, 64, 64, bytes), 640), Err(DecodeError::Truncated)));
-        let short = frame(PixelFormat::Yuyv, 64, 64, vec![0; 64 * 64]);
+        assert!(matches!(
+            decode(&Frame::of_bytes(PixelFormat::Mjpeg, 64, 64, bytes), 640),
+            Err(DecodeError::Truncated)
+        ));
+        let short = Frame::of_bytes(PixelFormat::Yuyv, 64, 64, vec![0; 64 * 64]);
         assert!(decode(&short, 640).expect_err("half is missing").to_string().contains("8192"));
     }
 
@@ -244,7 +233,7 @@ mod tests {
             (PixelFormat::Yuyv, yuyv),
             (PixelFormat::Nv12, nv12),
         ] {
-            let image = decode(&frame(format, width as u32, height as u32, bytes), 640).expect("decodes");
+            let image = decode(&Frame::of_bytes(format, width as u32, height as u32, bytes), 640).expect("decodes");
             for (pixel, expected) in image.rgb.chunks(3).zip(rgb.chunks(3)) {
                 assert_near(pixel, [expected[0], expected[1], expected[2]]);
             }

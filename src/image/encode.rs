@@ -75,7 +75,7 @@ impl JpegEncoder {
     ///
     /// # Errors
     /// Every [`EncodeError`], also for a frame that is JPEG already; `out` is then undefined.
-    pub fn step(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn step(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.clear();
         let pixels = raw_picture(&frame.bytes, frame.format, frame.width, frame.height)?;
         let (width, height) = (frame.width as usize, frame.height as usize);
@@ -169,25 +169,8 @@ const fn full_range(zero: i32, span: i32, new_zero: i32) -> [u8; 256] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{CameraId, FrameBytes, StampKind};
     use crate::image::Image;
     use crate::image::decode::Decoder;
-    use crate::time::Timestamp;
-
-    fn frame(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>) -> Frame {
-        Frame {
-            camera: CameraId(0),
-            seq: 0,
-            captured_at: Timestamp::default(),
-            received_at: Timestamp::default(),
-            stamp: StampKind::Device,
-            format,
-            width,
-            height,
-            bytes: FrameBytes::detached(bytes),
-            file: None,
-        }
-    }
 
     fn decode(frame: &Frame) -> Image {
         let mut image = Image::default();
@@ -217,10 +200,10 @@ mod tests {
             (PixelFormat::Bgr, bgr),
             (PixelFormat::Gray, gray),
         ] {
-            let raw = frame(format, width as u32, height as u32, bytes);
+            let raw = Frame::of_bytes(format, width as u32, height as u32, bytes);
             encoder.step(&raw, &mut jpeg).expect("encodes");
             let direct = decode(&raw);
-            let detour = decode(&frame(PixelFormat::Mjpeg, 0, 0, jpeg.clone()));
+            let detour = decode(&Frame::of_bytes(PixelFormat::Mjpeg, 0, 0, jpeg.clone()));
             assert_eq!((detour.width, detour.height), (width, height));
             let differences = direct.rgb.iter().zip(&detour.rgb).map(|(a, b)| u32::from(a.abs_diff(*b)));
             let (sum, most) = differences.fold((0, 0), |(sum, most), d| (sum + d, most.max(d)));
@@ -232,7 +215,7 @@ mod tests {
     #[test]
     fn a_jpeg_of_the_camera_is_shared_as_it_is() {
         let mut encoder = JpegEncoder::new(80).expect("an encoder");
-        let damaged = frame(PixelFormat::Mjpeg, 32, 32, vec![0xff, 0xd8, 7]);
+        let damaged = Frame::of_bytes(PixelFormat::Mjpeg, 32, 32, vec![0xff, 0xd8, 7]);
         let jpeg = Jpeg::of(&damaged, &mut encoder).expect("nothing is encoded");
         assert!(std::ptr::eq(jpeg.as_ref(), &*damaged.bytes));
         assert!(encoder.step(&damaged, &mut Vec::new()).is_err(), "there is nothing to encode");
@@ -241,8 +224,8 @@ mod tests {
     #[test]
     fn a_frame_without_all_its_bytes_is_refused() {
         let mut encoder = JpegEncoder::new(80).expect("an encoder");
-        let short = frame(PixelFormat::Nv12, 64, 64, vec![0; 64 * 64]);
+        let short = Frame::of_bytes(PixelFormat::Nv12, 64, 64, vec![0; 64 * 64]);
         assert!(encoder.step(&short, &mut Vec::new()).is_err());
-        assert!(encoder.step(&frame(PixelFormat::Gray, 0, 0, Vec::new()), &mut Vec::new()).is_err());
+        assert!(encoder.step(&Frame::of_bytes(PixelFormat::Gray, 0, 0, Vec::new()), &mut Vec::new()).is_err());
     }
 }

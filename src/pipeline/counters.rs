@@ -40,7 +40,7 @@ pub struct CameraCounters {
     pub stale: Count,
     /// Dropped: the camera's ring, or the pool of buffers, was full.
     pub ring_full: Count,
-    /// Missing from a recording, and from it alone: the disk was too slow.
+    /// Missing from a recording, and from it alone: the disk, or the encoding of raw pictures, was too slow.
     pub record: Count,
     /// Not needed: no set to go to, such as the surplus of a faster camera.
     pub unmatched: Count,

@@ -262,23 +262,14 @@ impl Drop for Recording<'_> {
 mod tests {
     use super::*;
     use crate::config::Record;
-    use crate::frame::{FrameBytes, PixelFormat, StampKind};
+    use crate::frame::{PixelFormat, StampKind};
     use crate::record::{About, Camera, State, Status};
     use crate::time::Timestamp;
 
     fn frame(seq: u64, format: PixelFormat) -> Frame {
-        Frame {
-            camera: CameraId(0),
-            seq,
-            captured_at: Timestamp::from_ns(seq as i64),
-            received_at: Timestamp::from_ns(seq as i64 + 1000),
-            stamp: StampKind::Device,
-            format,
-            width: 0,
-            height: 0,
-            bytes: FrameBytes::detached(Vec::new()),
-            file: None,
-        }
+        let captured_at = Timestamp::from_ns(seq as i64);
+        let received_at = Timestamp::from_ns(seq as i64 + 1000);
+        Frame { seq, captured_at, received_at, ..Frame::of_bytes(format, 0, 0, Vec::new()) }
     }
 
     fn recorder(folder: &tempfile::TempDir) -> Recorder {

@@ -116,9 +116,12 @@ async fn tell(app: &App, outcome: Result<Result<Status, RecordError>, JoinError>
             Ok(status) => json(StatusCode::OK, status),
             Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         },
-        Ok(Err(error @ (RecordError::AlreadyOn | RecordError::NotOn | RecordError::RunEnded))) => {
-            refused(StatusCode::CONFLICT, &error.to_string())
-        }
+        Ok(Err(
+            error @ (RecordError::AlreadyOn
+            | RecordError::NotOn
+            | RecordError::RunEnded
+            | RecordError::StillClosing { .. }),
+        )) => refused(StatusCode::CONFLICT, &error.to_string()),
         Ok(Err(error)) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error_text(&error)),
         Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the recorder panicked. This is a fault of vultus"),
     }

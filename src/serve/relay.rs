@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -12,9 +11,9 @@ use super::About;
 use super::board::{Board, Pictures, Said};
 use super::pace::{Load, Pace};
 use super::state::{Observer, Served, State};
-use crate::frame::{Frame, FrameBytes, PerCamera, PixelFormat};
+use crate::frame::{Frame, PerCamera};
 use crate::image::decode::jpeg_picture;
-use crate::image::encode::JpegEncoder;
+use crate::image::encode::{Jpeg, JpegEncoder};
 use crate::pipeline::counters::Counters;
 use crate::pipeline::health::Report;
 use crate::record::Recorder;
@@ -39,20 +38,13 @@ pub(super) struct Shot {
     pub width: u32,
     pub height: u32,
     jpeg: Jpeg,
-}
-
-enum Jpeg {
-    /// The camera's own bytes, of which the first so many are the picture.
-    OfCamera(FrameBytes, usize),
-    Encoded(Bytes),
+    /// A camera's bytes may be longer than the picture.
+    length: usize,
 }
 
 impl Shot {
     pub(super) fn jpeg(&self) -> &[u8] {
-        match &self.jpeg {
-            Jpeg::OfCamera(bytes, length) => &bytes[..*length],
-            Jpeg::Encoded(bytes) => bytes,
-        }
+        &self.jpeg.as_ref()[..self.length]
     }
 }
 
@@ -199,14 +191,9 @@ impl Relay {
     /// Cameras that deliver JPEG have done the work; others' pictures are encoded here, once for all clients.
     fn develop(&mut self, pictures: &Pictures) -> Shots {
         let mut shot = |frame: &Frame| {
-            let jpeg = if frame.format == PixelFormat::Mjpeg {
-                Jpeg::OfCamera(frame.bytes.clone(), jpeg_picture(&frame.bytes).ok()?.len())
-            } else {
-                let mut encoded = Vec::new();
-                self.encoder.step(frame, &mut encoded).ok()?;
-                Jpeg::Encoded(encoded.into())
-            };
-            Some(Shot { seq: frame.seq, width: frame.width, height: frame.height, jpeg })
+            let jpeg = Jpeg::of(frame, &mut self.encoder).ok()?;
+            let length = jpeg_picture(jpeg.as_ref()).ok()?.len();
+            Some(Shot { seq: frame.seq, width: frame.width, height: frame.height, jpeg, length })
         };
         let views = pictures.frames.iter().map(|frame| frame.as_ref().and_then(&mut shot)).collect();
         Shots { set: pictures.set, views }
