@@ -203,3 +203,8 @@ fn heads_are_where_they_are() {
         assert!((length("forward") - 1.0).abs() < 0.01, "{head}");
     }
 }
+
+#[test]
+fn a_run_that_is_ended_before_its_first_picture_has_not_failed() {
+    assert!(Serving::start().stop().success());
+}
