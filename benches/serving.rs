@@ -29,7 +29,7 @@ use support::serving::Serving;
 use support::visit::enter;
 use support::watcher::Watcher;
 
-const PAIRS: usize = 5;
+const PAIRS: usize = 3;
 /// Sets that are left out at a run's beginning, and those that are measured.
 const WARM_UP: usize = 150;
 const MEASURED: usize = 600;

@@ -116,11 +116,11 @@ function tellShown({ set, views }, cameras) {
 
 function pause(paused) {
   player.pause(paused);
-  document.body.toggleAttribute("data-paused", paused);
   setAria(byId("pause"), "label", paused ? "Go on" : "Pause");
   if (!paused) timeline.freeze(null);
   connection.update();
-  return drawShown();
+  // What stands still is said to stand still when it does: a set may just be on its way to the screen.
+  return drawShown().finally(() => document.body.toggleAttribute("data-paused", player.paused));
 }
 
 function step(move) {
