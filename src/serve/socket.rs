@@ -75,7 +75,7 @@ impl Client {
         loop {
             let may_send = sent - drawn < UNDER_WAY;
             let wants = wants_pictures || steps;
-            if wants && !std::mem::replace(&mut wanted, wants) {
+            if wants && !wanted {
                 // Those that were there before are old.
                 self.channels.shots.mark_unchanged();
             }
