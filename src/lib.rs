@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! camera 0 ─ capture ─ ring ┐
-//! camera 1 ─ capture ─ ring ┼─► sync ─► newest set ─► vision ──────────────────► results
+//! camera 1 ─ capture ─ ring ┼─► sync ─► newest set ─► vision ──────────────────► results, live page
 //! camera N ─ capture ─ ring ┘  (match)  (may drop)    decode, find, follow, cut
 //!                                                     ─► one encoder batch ─► associate ─► fuse ─► smooth
 //! ```
