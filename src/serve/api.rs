@@ -181,7 +181,7 @@ impl Reader {
                 if said.missed > 0 {
                     text.extend_from_slice(&missed(said.missed));
                 }
-                for line in said.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                for line in said.records() {
                     text.extend_from_slice(b"data: ");
                     text.extend_from_slice(line);
                     text.extend_from_slice(b"\n\n");

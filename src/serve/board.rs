@@ -28,6 +28,13 @@ pub(super) struct Said {
     pub heads: Vec<Head>,
 }
 
+impl Said {
+    /// The records one by one, without their line ends.
+    pub(super) fn records(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+    }
+}
+
 /// The pictures of one set.
 pub(super) struct Pictures {
     pub set: u64,

@@ -136,8 +136,7 @@ impl Client {
             json += &self.channels.snapshot.borrow_and_update().json;
         }
         let (said, missed) = self.catch_up();
-        let lines =
-            said.iter().flat_map(|said| said.lines.split(|byte| *byte == b'\n')).filter(|line| !line.is_empty());
+        let lines = said.iter().flat_map(|said| said.records());
         let records: Vec<&str> = lines.filter_map(|line| std::str::from_utf8(line).ok()).collect();
         json += &format!(",\"records\":[{}],\"missed\":{missed}", records.join(","));
         let heads: Vec<_> = said.iter().flat_map(|said| &said.heads).collect();
