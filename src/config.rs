@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl Default for Capture {
 }
 
 /// Matching in time.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sync {
     /// By how much the time that frames take to arrive may scatter.
@@ -86,7 +86,7 @@ impl Default for Sync {
 }
 
 /// Finding and following faces.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Detection {
     /// Frames are decoded at the smallest scale that is at least this wide, in pixels.
@@ -117,7 +117,7 @@ impl Default for Detection {
 }
 
 /// Fusing the views of a person.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fusion {
     /// The rule.
@@ -133,7 +133,7 @@ impl Default for Fusion {
 }
 
 /// How the views of a person become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// `softmax(sum of w * logits / T)`, the weights summing to 1: the geometric mean of the views' distributions.
@@ -152,7 +152,7 @@ pub enum Rule {
 }
 
 /// Smoothing over time.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smoothing {
     /// Time constant of the exponential smoothing; 0 turns it off.
@@ -217,7 +217,38 @@ pub struct Inference {
     pub threads: Option<usize>,
 }
 
-/// Where recordings go.
+/// What a recording keeps of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordContent {
+    /// The whole picture.
+    #[default]
+    Video,
+    /// Aligned faces, cut out, and nothing around them.
+    Faces,
+    /// No pixel: times, sets, landmarks and results alone.
+    Features,
+}
+
+impl RecordContent {
+    /// The name on the command line, in the configuration and in takes.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Video => "video",
+            Self::Faces => "faces",
+            Self::Features => "features",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Video, Self::Faces, Self::Features].into_iter().find(|content| content.name() == name)
+    }
+}
+
+/// Recordings: where they go and what they hold.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Record {
@@ -225,11 +256,20 @@ pub struct Record {
     pub folder: PathBuf,
     /// A recording ends when its disk has less room than this left.
     pub keep_free_mb: u64,
+    /// What is kept of a frame.
+    pub content: RecordContent,
+    /// Who agreed to what, in the user's words; it stands in every take.
+    pub consent: String,
 }
 
 impl Default for Record {
     fn default() -> Self {
-        Self { folder: PathBuf::from("takes"), keep_free_mb: 500 }
+        Self {
+            folder: PathBuf::from("takes"),
+            keep_free_mb: 500,
+            content: RecordContent::default(),
+            consent: String::new(),
+        }
     }
 }
 
@@ -263,6 +303,13 @@ impl Config {
             Some((key, wanted)) => Err(ConfigError::Value { path: path.to_owned(), key, wanted }),
             None => Ok(config),
         }
+    }
+
+    /// What results depend on, beside the models: two runs that agree in it and in their input agree in their results.
+    #[must_use]
+    pub fn analysis(&self) -> serde_json::Value {
+        let Self { sync, detection, fusion, smoothing, .. } = self;
+        serde_json::json!({"sync": sync, "detection": detection, "fusion": fusion, "smoothing": smoothing})
     }
 
     /// The first value that makes no sense, and what it must be.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
+use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
@@ -75,7 +76,8 @@ impl fmt::Display for PixelFormat {
 }
 
 /// Where a frame's `captured_at` comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StampKind {
     /// The camera's driver (or the recording) stamped the exposure.
     Device,

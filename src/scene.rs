@@ -163,6 +163,43 @@ pub struct FaceView {
     pub quality: f32,
 }
 
+/// Width and height of a face in [`FaceCuts`], pixels.
+pub const CUT_SIDE: usize = 112;
+
+/// The aligned faces of a set as pictures, cut as for the encoder: what a recording of faces alone keeps.
+#[derive(Debug, Default)]
+pub struct FaceCuts {
+    /// Whose they are: camera and track.
+    pub of: Vec<(CameraId, u32)>,
+    /// Pixels of one after another, [`CUT_SIDE`] x [`CUT_SIDE`] x 3: blue, green, red.
+    pub pixels: Vec<u8>,
+}
+
+impl FaceCuts {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.of.clear();
+        self.pixels.clear();
+    }
+
+    /// Each face with its pixels.
+    pub fn iter(&self) -> impl Iterator<Item = (CameraId, u32, &[u8])> {
+        let pixels = self.pixels.chunks_exact(CUT_SIDE * CUT_SIDE * 3);
+        self.of.iter().zip(pixels).map(|((camera, track), pixels)| (*camera, *track, pixels))
+    }
+}
+
+impl Clone for FaceCuts {
+    fn clone(&self) -> Self {
+        Self { of: self.of.clone(), pixels: self.pixels.clone() }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.of.clone_from(&other.of);
+        self.pixels.clone_from(&other.pixels);
+    }
+}
+
 /// The middle of a face's landmarks.
 #[must_use]
 pub fn middle(landmarks: &Landmarks) -> Point {
@@ -235,4 +272,6 @@ pub struct Scene {
     pub stages: StageTimes,
     /// Everybody that is or was just now there.
     pub people: Vec<FusedExpression>,
+    /// Their faces as pictures; none unless they are asked for.
+    pub cuts: FaceCuts,
 }

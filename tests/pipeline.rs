@@ -128,6 +128,7 @@ fn run(
         stop: &stop,
         counters: &counters,
         recorder: &Recorder::new(config.record, About::default()),
+        as_recorded: None,
     };
     let outcome = pipeline::run(sources, vision, &plan, publish);
     (outcome, counters)

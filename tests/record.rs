@@ -72,12 +72,13 @@ impl Run {
             stop: &stop,
             counters: &counters,
             recorder: &recorder,
+            as_recorded: None,
         };
         let (mut sets, mut lines) = (0, Vec::new());
         pipeline::run(recording.sources, vision, &plan, |scene| {
             lines.clear();
             scene.write_records(&names, &mut lines)?;
-            recorder.records(scene.at, &lines);
+            recorder.scene(scene, &lines);
             publish(sets, &lines);
             sets += 1;
             Ok(())
@@ -91,10 +92,14 @@ fn recorder(folder: &Path, sources: &[Box<dyn Source>]) -> Recorder {
         description: stream.description.clone(),
         stamp: StampKind::Device,
         offset_ns: 1_500_000,
+        period: stream.period,
     };
-    let settings = Record { folder: folder.to_owned(), keep_free_mb: 10 };
+    let settings = Record { folder: folder.to_owned(), keep_free_mb: 10, ..Record::default() };
     let run = serde_json::json!({"vultus": "0.1.0", "models": {"a": "b"}, "rig": null});
-    Recorder::new(settings, About { cameras: sources.iter().map(|source| camera(source.stream())).collect(), run })
+    Recorder::new(
+        settings,
+        About { cameras: sources.iter().map(|source| camera(source.stream())).collect(), run, ..About::default() },
+    )
 }
 
 /// A message of a recording: topic, sequence, log and publish time, and the picture's or record's bytes.
@@ -244,7 +249,7 @@ fn a_recording_that_cannot_be_made_is_refused_at_once_with_the_reason() {
         assert!(message.contains("a file/takes") && message.contains("record.folder"), "{message}");
         assert_eq!(unwritable.status().state, State::Off);
     }
-    let settings = Record { folder: folder.path().to_owned(), keep_free_mb: u64::MAX };
+    let settings = Record { folder: folder.path().to_owned(), keep_free_mb: u64::MAX, ..Record::default() };
     let message = Recorder::new(settings, About::default()).start().expect_err("no disk is as large").to_string();
     assert!(message.contains("nearly full") && message.contains("record.keep_free_mb"), "{message}");
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");

@@ -375,6 +375,10 @@ impl Source for FolderSource {
         }))
     }
 
+    fn skip_until(&mut self, at: Timestamp) {
+        self.at = self.at.max(self.pictures.partition_point(|picture| picture.received_at < at));
+    }
+
     fn reopen(&mut self) -> Result<(), CaptureError> {
         self.at = 0;
         Ok(())

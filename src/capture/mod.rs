@@ -3,11 +3,13 @@
 //! A [`Source`] delivers the frames of one camera. It does not know what time it is for anybody else: a recorded
 //! source hands its frames out as fast as they are asked for, and the pipeline paces them.
 
+pub mod clipped;
 #[cfg(feature = "webcam")]
 pub mod devices;
 pub mod folder;
 pub mod looped;
 pub mod recording;
+pub mod take;
 #[cfg(feature = "opencv")]
 pub mod video;
 #[cfg(feature = "webcam")]
@@ -18,6 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::frame::{CameraId, Frame, FramePool, StampKind};
+use crate::record::TakeError;
+use crate::time::Timestamp;
 
 /// Why frames cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,12 @@ pub enum CaptureError {
     NoFolder { take: PathBuf, camera: String },
     #[error("only what has times can be looped (`--loop`): a take, or videos that say how long they are")]
     NoLength,
+    #[error("only what has times can be replayed in part (`--from`, `--to`): a take, or videos")]
+    NoTimes,
+    #[error("it is {length_s:.1} s long: nothing is left of it from {from_s} s on")]
+    BeyondEnd { length_s: f64, from_s: f64 },
+    #[error(transparent)]
+    Take(#[from] TakeError),
     #[error("{} has no cameras: a take is a folder with a rig.json and a folder a camera; a folder of pictures, a video file, or a folder of video files can be replayed too", .path.display())]
     NoCameras { path: PathBuf },
 }
@@ -95,6 +105,9 @@ pub trait Source: Send {
     /// # Errors
     /// [`CaptureError::Lost`] when the device is gone; [`Source::reopen`] may bring it back.
     fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError>;
+
+    /// Passes over the frames of a recording that were received before `at`, where that can be done without reading them.
+    fn skip_until(&mut self, _at: Timestamp) {}
 
     /// Opens the device anew; a recording begins anew.
     ///

@@ -1,15 +1,19 @@
 //! Opens whatever can be replayed: a take, videos, stills, or the take that is built into the program.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use include_dir::{Dir, include_dir};
 
+use super::clipped::Clipped;
 use super::folder::{self, Folder, FolderSource};
 use super::looped::Looped;
+use super::take;
 #[cfg(feature = "opencv")]
 use super::video;
 use super::{CaptureError, Source};
+use crate::record::Take;
 use crate::time::Timestamp;
 
 /// Two and a half seconds of a rendered head before four cameras; `tests/data/README.md` has its provenance.
@@ -27,6 +31,8 @@ pub struct Recording {
     pub duration: Option<Duration>,
     /// Whether the pictures have nothing to do with each other.
     pub stills: bool,
+    /// The take that vultus recorded, if it is one.
+    pub take: Option<Arc<Take>>,
 }
 
 impl Recording {
@@ -38,7 +44,7 @@ impl Recording {
         folder::open_take(&Folder::BuiltIn(&BUNDLED)).map(|sources| Self::of_folders(sources, false))
     }
 
-    /// Opens a take or a folder of stills (`stills` makes a take's pictures stills too), a picture, or videos: one
+    /// Opens a take (a file or a folder) or a folder of stills (`stills` makes a take's pictures stills too), a picture, or videos: one
     /// file or folder a camera.
     ///
     /// # Errors
@@ -49,6 +55,9 @@ impl Recording {
             let source = std::io::ErrorKind::NotFound.into();
             return Err(CaptureError::Read { path: path.clone(), source });
         }
+        if !path.is_dir() && Take::is_at(path) {
+            return Self::of_take(Take::open(path)?);
+        }
         if !path.is_dir() {
             return if folder::is_picture(path) {
                 folder::open_stills(path).map(|source| Self::of_folders(vec![source], true))
@@ -56,12 +65,12 @@ impl Recording {
                 Self::open_videos(paths)
             };
         }
-        let take = Folder::Disk(path.clone());
+        let folder = Folder::Disk(path.clone());
         if !stills && folder::is_camera(path) {
             return folder::open_camera_folder(path).map(|source| Self::of_folders(vec![source], false));
         }
-        if !stills && folder::is_take(&take) {
-            return folder::open_take(&take).map(|sources| Self::of_folders(sources, false));
+        if !stills && folder::is_take(&folder) {
+            return folder::open_take(&folder).map(|sources| Self::of_folders(sources, false));
         }
         let videos = if stills { Vec::new() } else { videos_in(path)? };
         if videos.is_empty() {
@@ -81,6 +90,42 @@ impl Recording {
         Ok(Self { sources, frames: None, duration: None, ..self })
     }
 
+    /// The part of it that was received from `from` on and before `to`, counted from its beginning.
+    ///
+    /// # Errors
+    /// [`CaptureError::NoTimes`] of stills, and [`CaptureError::BeyondEnd`] if nothing is left.
+    pub fn clipped(self, from: Duration, to: Option<Duration>) -> Result<Self, CaptureError> {
+        if self.stills {
+            return Err(CaptureError::NoTimes);
+        }
+        if let Some(length) = self.duration.filter(|length| from >= *length) {
+            return Err(CaptureError::BeyondEnd { length_s: length.as_secs_f64(), from_s: from.as_secs_f64() });
+        }
+        let (first, end) = (self.starts_at + from, to.map(|to| self.starts_at + to));
+        let clip = |source| Box::new(Clipped::new(source, first, end)) as Box<dyn Source>;
+        let until = to.into_iter().chain(self.duration).min();
+        Ok(Self {
+            sources: self.sources.into_iter().map(clip).collect(),
+            frames: None,
+            starts_at: first,
+            duration: until.map(|until| until.saturating_sub(from)),
+            ..self
+        })
+    }
+
+    fn of_take(take: Take) -> Result<Self, CaptureError> {
+        let take = Arc::new(take);
+        let sources = take::open(&take)?;
+        Ok(Self {
+            sources: sources.into_iter().map(|source| Box::new(source) as _).collect(),
+            frames: Some(take.views.iter().map(|view| view.frames.len() as u64).sum()),
+            starts_at: take.starts_at().unwrap_or_default(),
+            duration: Some(take.duration()),
+            stills: false,
+            take: Some(take),
+        })
+    }
+
     fn of_folders(sources: Vec<FolderSource>, stills: bool) -> Self {
         let starts_at = sources.iter().filter_map(FolderSource::starts_at).min().unwrap_or_default();
         Self {
@@ -89,6 +134,7 @@ impl Recording {
             duration: sources.iter().filter_map(FolderSource::ends_at).max().map(|end| end.since(starts_at)),
             sources: sources.into_iter().map(|source| Box::new(source) as _).collect(),
             stills,
+            take: None,
         }
     }
 
@@ -107,7 +153,7 @@ impl Recording {
         let durations: Option<Vec<Duration>> = sources.iter().map(video::VideoSource::duration).collect();
         let duration = durations.and_then(|durations| durations.into_iter().max());
         let sources = sources.into_iter().map(|source| Box::new(source) as Box<dyn Source>).collect();
-        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), duration, stills: false })
+        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), duration, stills: false, take: None })
     }
 
     #[cfg(not(feature = "opencv"))]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use vultus::capture::{CaptureError, Source};
 use vultus::config::Config;
 
-use super::options::Options;
+use super::options::{Options, seconds_within};
 use super::session::{Session, Time};
 use super::status::Show;
 
@@ -41,20 +41,16 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
         time: Time::Live,
         ends_after: args.seconds,
         stills: false,
+        take: None,
+        as_recorded: false,
         listen: (!args.options.headless).then(|| args.options.listen.unwrap_or(config.serve.listen)),
         show: if args.options.headless { Show::Nothing } else { Show::Status },
     };
     session.run(&args.options, &config)
 }
 
-/// A time from a millisecond to a year.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.001..=31_536_000.0).contains(&seconds) {
-        Ok(Duration::from_secs_f64(seconds))
-    } else {
-        Err("must be between 0.001 and 31536000".to_owned())
-    }
+    seconds_within(text, 0.001)
 }
 
 /// `NAME=ID` or `ID`. Stable ids of cameras hold no `=`.

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use vultus::config::Config;
-use vultus::config::{DeviceChoice, RuntimeChoice};
+use vultus::config::{Config, DeviceChoice, RecordContent, RuntimeChoice};
 
 #[derive(clap::Args)]
 pub(super) struct Options {
@@ -36,6 +36,14 @@ pub(super) struct Options {
     /// Do not open the page in a browser
     #[arg(long)]
     no_open: bool,
+
+    /// Record into this file (MCAP) what the cameras see and what is made of it; a file that is there is never touched
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
+    /// What a recording keeps of a frame: the whole picture, aligned faces alone, or no pixel at all [default: video]
+    #[arg(long, value_enum, value_name = "CONTENT")]
+    record_content: Option<RecordContent>,
 }
 
 impl Options {
@@ -44,10 +52,21 @@ impl Options {
         config.inference.device = self.device.unwrap_or(config.inference.device);
         config.inference.runtime = self.runtime.unwrap_or(config.inference.runtime);
         config.serve.open &= !self.no_open;
+        config.record.content = self.record_content.unwrap_or(config.record.content);
         config
     }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:7878 or 0.0.0.0:7878".to_owned())
+}
+
+/// A time from `least` seconds to a year.
+pub(super) fn seconds_within(text: &str, least: f64) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (least..=31_536_000.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("must be between {least} and 31536000"))
+    }
 }

@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use vultus::capture::recording::Recording;
 use vultus::config::Config;
+use vultus::record::Take;
 
-use super::options::Options;
+use super::options::{Options, seconds_within};
 use super::session::{Session, Time};
 use super::status::Show;
 
@@ -12,7 +14,9 @@ use super::status::Show;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   vultus replay                                   the take that is built in
-  vultus replay TAKE --results out.jsonl          a folder with rig.json and a folder a camera
+  vultus replay take.mcap --results out.jsonl     a take that `--record` made, or a folder with a folder a camera
+  vultus replay take.mcap --as-recorded           the sets and drops of the recorded run, and so its results
+  vultus replay take.mcap --from 60 --to 90 --speed 0.5
   vultus replay TAKE --listen 127.0.0.1:7878 --loop   on the live page, again and again
   vultus replay TAKE --as-fast-as-possible        every frame set analysed, the same results every time
   vultus replay left.mkv right.mkv                a video a camera
@@ -30,6 +34,23 @@ pub(super) struct Args {
     #[arg(long)]
     as_fast_as_possible: bool,
 
+    /// Form the sets that the recorded run formed, and pass over those that it dropped: the same results on the same runtime
+    #[arg(long, requires = "input", conflicts_with_all = ["stills", "looped", "from", "to"])]
+    as_recorded: bool,
+
+    /// So many times as fast as it was; what is too much for the machine is dropped
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed, allow_negative_numbers = true,
+          conflicts_with_all = ["stills", "as_fast_as_possible"])]
+    speed: f64,
+
+    /// Begin so many seconds after its beginning
+    #[arg(long, value_name = "S", value_parser = offset, allow_negative_numbers = true, conflicts_with = "stills")]
+    from: Option<Duration>,
+
+    /// End so many seconds after its beginning
+    #[arg(long, value_name = "S", value_parser = offset, allow_negative_numbers = true, conflicts_with = "stills")]
+    to: Option<Duration>,
+
     /// Begin anew whenever it ends; Ctrl-C ends it
     #[arg(long = "loop", conflicts_with_all = ["stills", "as_fast_as_possible"])]
     looped: bool,
@@ -46,10 +67,20 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     } else {
         Recording::open(&args.input, args.stills)?
     };
+    if let Some(take) = &recording.take {
+        tell(take, args.as_recorded)?;
+    } else if args.as_recorded {
+        anyhow::bail!(
+            "only a take that vultus recorded says which sets were formed; replay this one without `--as-recorded`"
+        );
+    }
+    let is_part = args.from.is_some() || args.to.is_some();
+    let recording = if is_part { recording.clipped(args.from.unwrap_or_default(), args.to)? } else { recording };
     let recording = if args.looped { recording.looped()? } else { recording };
     let fast = args.as_fast_as_possible || recording.stills;
+    let starts_at = recording.starts_at;
     let session = Session {
-        time: if fast { Time::Ignored(recording.starts_at) } else { Time::Replayed(recording.starts_at) },
+        time: if fast { Time::Ignored(starts_at) } else { Time::Replayed(starts_at, args.speed) },
         stills: recording.stills,
         ends_after: None,
         show: match (args.options.headless, fast) {
@@ -58,7 +89,54 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
             (false, false) => Show::Status,
         },
         listen: args.options.listen,
+        take: recording.take,
+        as_recorded: args.as_recorded,
         sources: recording.sources,
     };
     session.run(&args.options, &config)
+}
+
+/// Says what the user may not expect of a take.
+fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
+    let file = take.path.display();
+    if take.breaks_off.is_some() {
+        let seconds = take.duration().as_secs_f64();
+        tracing::warn!(
+            "{file} was never closed: the {seconds:.1} s that are there are replayed. `vultus export {file} --repair` makes a whole file of it"
+        );
+    }
+    for view in &take.views {
+        let (name, missing) = (&view.camera.name, view.gaps.iter().map(|gap| gap.frames).sum::<u64>());
+        if view.frames.is_empty() {
+            tracing::warn!("camera `{name}` has no frame in {file}: its view stays empty");
+        } else if missing > 0 {
+            tracing::warn!(
+                "camera `{name}`: {missing} frames are missing in {file}, which could not be recorded in time"
+            );
+        }
+        if view.clock_resets > 0 {
+            tracing::warn!("camera `{name}`: its clock went back {} times", view.clock_resets);
+        }
+    }
+    if !as_recorded {
+        return Ok(());
+    }
+    match take.sets.first() {
+        None => anyhow::bail!("{file} does not say which sets were formed; replay it without `--as-recorded`"),
+        Some(first) if first.number > 0 => tracing::warn!(
+            "{file} was begun in the middle of a run (set {}): whom it knew by then is not recorded, so the first results differ",
+            first.number
+        ),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn offset(text: &str) -> Result<Duration, String> {
+    seconds_within(text, 0.0)
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.01..=100.0).contains(&speed) { Ok(speed) } else { Err("must be between 0.01 and 100".to_owned()) }
 }

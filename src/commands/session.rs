@@ -16,7 +16,7 @@ use vultus::pipeline::health::Health;
 use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
-use vultus::record::{self, Recorder};
+use vultus::record::{self, Recorder, Take};
 use vultus::results::{self, Header};
 use vultus::rig::Rig;
 use vultus::serve::{About, Listener};
@@ -32,8 +32,8 @@ use super::status::{Show, Status};
 pub(super) enum Time {
     /// As it does.
     Live,
-    /// As it did, from this moment on.
-    Replayed(Timestamp),
+    /// As it did, from this moment on, or so many times faster.
+    Replayed(Timestamp, f64),
     /// Not at all: as fast as possible, from this moment of the recording on.
     Ignored(Timestamp),
 }
@@ -44,6 +44,10 @@ pub(super) struct Session {
     pub time: Time,
     pub ends_after: Option<Duration>,
     pub stills: bool,
+    /// The take that is replayed, if it is one that vultus recorded.
+    pub take: Option<Arc<Take>>,
+    /// Whether its sets and drops are followed.
+    pub as_recorded: bool,
     pub show: Show,
     /// Where the live page is served, if it is.
     pub listen: Option<SocketAddr>,
@@ -58,7 +62,9 @@ impl Session {
         }
         // Taken before the models are loaded: if it cannot be had, that is said at once.
         let listener = self.listen.map(Listener::bind).transpose()?;
-        let rig = options.rig.as_deref().map(Rig::load).transpose()?;
+        // A take brings the rig along that it was recorded with.
+        let recorded_rig = || self.take.as_ref().and_then(|take| take.rig.clone());
+        let rig = options.rig.as_deref().map(Rig::load).transpose()?.or_else(recorded_rig);
         let offset_ns = |name: &Arc<str>| match &rig {
             Some(rig) => rig.camera(name).map(|camera| (camera.time_offset_ms * 1e6) as i64),
             None => Ok(0),
@@ -77,7 +83,7 @@ impl Session {
             device: vision.device().to_owned(),
             models: [&models.detector, &models.encoder].map(|model| (model.name.clone(), model.sha256.clone())).into(),
             cameras: names.clone(),
-            rig: options.rig.clone(),
+            rig: rig.as_ref().map(|rig| rig.path.clone()),
             clock: results::Clock::of(streams.iter().map(|stream| stream.stamp)),
         };
         let mut results = Results::open(options.results.as_deref(), &serde_json::to_string(&header)?)?;
@@ -86,9 +92,24 @@ impl Session {
             description: stream.description.clone(),
             stamp: stream.stamp,
             offset_ns: *offset_ns,
+            period: stream.period,
         });
-        let about = record::About { cameras: cameras.collect(), run: serde_json::to_value(&header)? };
+        let is_live = matches!(self.time, Time::Live);
+        let about = record::About {
+            cameras: cameras.collect(),
+            run: serde_json::to_value(&header)?,
+            settings: config.analysis(),
+            rig: rig.clone(),
+            is_live,
+        };
+        let follows = self.take.as_ref().filter(|_| self.as_recorded);
+        for difference in follows.iter().flat_map(|take| about.differences(&take.metadata)) {
+            tracing::warn!("the results may differ from the recorded ones: {difference}");
+        }
         let recorder = Recorder::new(config.record.clone(), about);
+        if let Some(file) = &options.record {
+            recorder.start_file(file)?;
+        }
 
         let stop = Stop::default();
         let on_signal = stop.clone();
@@ -103,8 +124,7 @@ impl Session {
         let counters = Arc::new(Counters::new(names.len()));
         let period = streams.iter().map(|stream| stream.period).max().unwrap_or_default();
         let mut health = Health::new(period);
-        let mut status = Status::new(self.show, names.clone());
-        let is_live = matches!(self.time, Time::Live);
+        let mut status = Status::new(self.show, names.clone(), recorder.clone());
         let mut page = match listener {
             Some(listener) => {
                 let about = About::new(header, streams, period, is_live, rig.as_ref())?;
@@ -118,7 +138,7 @@ impl Session {
                 let now = clock.now();
                 (Pacing::RealTime(clock), now)
             }
-            Time::Replayed(from) => (Pacing::RealTime(Clock::replay(from, 1.0)), from),
+            Time::Replayed(from, speed) => (Pacing::RealTime(Clock::replay(from, speed)), from),
             Time::Ignored(from) => (Pacing::AsFastAsPossible, from),
         };
         let plan = Plan {
@@ -130,13 +150,14 @@ impl Session {
             stop: &stop,
             counters: &counters,
             recorder: &recorder,
+            as_recorded: follows.map(|take| &*take.sets),
         };
         let mut lines = Vec::new();
         let outcome = pipeline::run(self.sources, vision, &plan, |scene| {
             lines.clear();
             scene.write_records(&names, &mut lines)?;
             results.write(&lines)?;
-            recorder.records(scene.at, &lines);
+            recorder.scene(scene, &lines);
             health.add(scene);
             if let Some((_, publisher)) = &mut page {
                 publisher.publish(scene, &lines, &health);
@@ -150,6 +171,11 @@ impl Session {
             server.finish();
         }
         outcome?;
+        if options.record.is_some()
+            && let record::Status { state: record::State::Failed, error, .. } = recorder.status()
+        {
+            anyhow::bail!("the recording ended before the run did: {}", error.unwrap_or_default());
+        }
         let count = |of: fn(&CameraCounters) -> u64| counters.cameras.iter().map(of).sum::<u64>();
         let (received, corrupt) = (count(|camera| camera.received.get()), count(|camera| camera.corrupt.get()));
         // Who breaks a run off may do so before its first picture.

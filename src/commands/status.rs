@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::pipeline::health::{Health, Quantiles};
+use vultus::record::{self, Recorder, State, time_left};
 use vultus::scene::{Expression, FusedExpression, Scene};
 
 /// Time between two drawings.
@@ -52,12 +54,13 @@ pub(super) struct Status {
     bar: Option<ProgressBar>,
     show: Show,
     cameras: Vec<Arc<str>>,
+    recorder: Recorder,
     drawn_at: Instant,
     began_at: Instant,
 }
 
 impl Status {
-    pub(super) fn new(show: Show, cameras: Vec<Arc<str>>) -> Self {
+    pub(super) fn new(show: Show, cameras: Vec<Arc<str>>, recorder: Recorder) -> Self {
         let bar = match show {
             Show::Nothing => None,
             Show::Status => io::stdout().is_terminal().then(|| ProgressBar::no_length().with_style(plain())),
@@ -65,7 +68,7 @@ impl Status {
             Show::Progress { frames: None } => Some(ProgressBar::no_length()),
         };
         let now = Instant::now();
-        Self { bar: bar.map(|bar| on_screen().add(bar)), show, cameras, drawn_at: now, began_at: now }
+        Self { bar: bar.map(|bar| on_screen().add(bar)), show, cameras, recorder, drawn_at: now, began_at: now }
     }
 
     /// Redraws now and then.
@@ -92,6 +95,10 @@ impl Status {
             scene.age_ms,
         );
         let _ = writeln!(text, "dropped: {}", drops(&self.cameras, counters).unwrap_or_else(|| "nothing".to_owned()));
+        let recording = self.recorder.status();
+        if recording.state != State::Off {
+            let _ = writeln!(text, "{}", recorded(&recording));
+        }
         if scene.people.is_empty() {
             text.push_str("nobody in view");
         }
@@ -151,8 +158,34 @@ impl Status {
             ]
         });
         let _ = trouble.map(|trouble| writeln!(text, "cameras  {trouble}"));
+        let recording = self.recorder.status();
+        if recording.file.is_some() {
+            let _ = writeln!(text, "take     {}", recorded(&recording));
+        }
         let _ = log_writer().write_all(text.as_bytes());
     }
+}
+
+/// How a recording goes.
+fn recorded(status: &record::Status) -> String {
+    let file = status.file.as_deref().unwrap_or(Path::new("")).display();
+    let state = match status.state {
+        State::Off => "recorded",
+        State::On => "● recording",
+        State::Closing => "closing",
+        State::Failed => "recording ENDED",
+    };
+    let mut text = format!("{state} {file}  {:.0} s  {:.1} MB", status.seconds, status.bytes as f64 / 1e6);
+    if status.dropped > 0 {
+        let _ = write!(text, "  {} missing", status.dropped);
+    }
+    if let Some(left_s) = status.left_s {
+        let _ = write!(text, "  room for {}", time_left(left_s));
+    }
+    if let Some(error) = &status.error {
+        let _ = write!(text, "  {error}");
+    }
+    text
 }
 
 /// What was dropped, by reason and camera; `None` if nothing was.

@@ -11,12 +11,15 @@
 mod capture;
 pub mod counters;
 mod feed;
+mod heads;
 pub mod health;
 pub mod latest;
 mod recording;
+mod retrace;
 pub mod stop;
 mod throttle;
 pub mod vision;
+mod work;
 
 use std::any::Any;
 use std::io;
@@ -31,11 +34,12 @@ use crossbeam_utils::sync::{Parker, Unparker};
 use crate::capture::Source;
 use crate::frame::{FramePool, FrameSet, PerCamera};
 use crate::infer::InferError;
-use crate::record::Recorder;
+use crate::record::{Recorder, SetNote};
 use crate::scene::Scene;
 use crate::sync::{MAX_PENDING, Matcher, Timing};
 use crate::time::{Clock, Timestamp};
 use counters::Counters;
+use heads::Heads;
 use latest::Latest;
 use recording::Recording;
 use stop::Stop;
@@ -92,6 +96,8 @@ pub struct Plan<'a> {
     pub counters: &'a Counters,
     /// Starts and stops recordings.
     pub recorder: &'a Recorder,
+    /// The sets of an earlier run, to be followed: which frames formed them, and which of them were dropped.
+    pub as_recorded: Option<&'a [SetNote]>,
 }
 
 /// A set to be worked on.
@@ -176,15 +182,19 @@ pub fn run(
         let mut threads = Vec::new();
         threads.push(spawn(scope, shared, "vision", move || see(vision, shared, &vision_parker))?);
         threads.push(spawn(scope, shared, "output", move || hand_out(publish, shared, &output_parker))?);
-        match &plan.pacing {
-            Pacing::AsFastAsPossible => threads.push(spawn(scope, shared, "sync", move || {
-                feed::in_turn(sources, &pools, taps, matcher, shared, &feed_parker);
+        match (&plan.pacing, plan.as_recorded) {
+            (_, Some(sets)) => threads.push(spawn(scope, shared, "sync", move || {
+                retrace::retrace(Heads::new(sources, pools, taps, shared), sets, shared, &feed_parker);
                 Ok(())
             })?),
-            Pacing::RealTime(_) => {
+            (Pacing::AsFastAsPossible, None) => threads.push(spawn(scope, shared, "sync", move || {
+                feed::in_turn(Heads::new(sources, pools, taps, shared), matcher, shared, &feed_parker);
+                Ok(())
+            })?),
+            (Pacing::RealTime(_), None) => {
                 let mut lanes = PerCamera::new();
-                for ((source, pool), tap) in sources.into_iter().zip(&pools).zip(taps) {
-                    let (camera, lane) = capture::Camera::new(source, pool.clone(), tap, shared);
+                for ((source, pool), tap) in sources.into_iter().zip(pools).zip(taps) {
+                    let (camera, lane) = capture::Camera::new(source, pool, tap, shared);
                     let name = camera.name();
                     threads.push(spawn(scope, shared, &name, move || {
                         camera.run();
@@ -260,8 +270,10 @@ fn see(mut vision: Vision, shared: &Shared<'_>, parker: &Parker) -> Outcome {
         };
         shared.wake_feed.unpark();
         let Some(mut scene) = free_scene(shared, parker) else { return Ok(()) };
+        vision.cuts_faces = shared.plan.recorder.wants_faces();
         vision.step(&work.set, &mut scene)?;
         shared.plan.counters.analysed_sets.add(1);
+        shared.plan.recorder.set(&work.set, true);
         for (frame, error) in vision.unreadable(&work.set) {
             shared.plan.counters.of(frame.camera).corrupt.add(1);
             if complaints.may_speak() {

@@ -199,9 +199,13 @@ impl<'a> Recording<'a> {
                 unsynced.get_or_insert_with(Instant::now);
             }
         }
-        while let Some(lines) = self.recorder.next_lines() {
-            file.records(lines.at, &lines.text)?;
-            self.recorder.give_back(lines);
+        while let Some(set) = self.recorder.next_set() {
+            file.set(&set)?;
+            unsynced.get_or_insert_with(Instant::now);
+        }
+        while let Some(told) = self.recorder.next_told() {
+            file.told(&told)?;
+            self.recorder.give_back(told);
             unsynced.get_or_insert_with(Instant::now);
         }
         Ok(())
@@ -273,8 +277,14 @@ mod tests {
     }
 
     fn recorder(folder: &tempfile::TempDir) -> Recorder {
-        let camera = Camera { name: "left".into(), description: String::new(), stamp: StampKind::Device, offset_ns: 0 };
-        let settings = Record { folder: folder.path().to_owned(), keep_free_mb: 10 };
+        let camera = Camera {
+            name: "left".into(),
+            description: String::new(),
+            stamp: StampKind::Device,
+            offset_ns: 0,
+            period: Duration::from_millis(33),
+        };
+        let settings = Record { folder: folder.path().to_owned(), keep_free_mb: 10, ..Record::default() };
         Recorder::new(settings, About { cameras: vec![camera], ..About::default() })
     }
 

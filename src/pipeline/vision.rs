@@ -17,9 +17,10 @@ use crate::frame::{Frame, FrameSet, PixelFormat};
 use crate::fuse::{Fuser, ReadFace};
 use crate::image::Image;
 use crate::image::decode::{DecodeError, Decoder};
-use crate::infer::manifest::{ManifestError, Models};
+use crate::image::warp::Layout;
+use crate::infer::manifest::{Channels, ManifestError, Models};
 use crate::infer::{InferError, Placement, Runtime};
-use crate::scene::{FaceView, Scene, StageTimes};
+use crate::scene::{CUT_SIDE, FaceCuts, FaceView, Scene, StageTimes};
 
 /// Why the stages cannot be set up, or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ struct View {
     cut: CutFormat,
     image: Image,
     seen: Seen,
+    /// The planes of a face that is cut out as a picture.
+    planes: Vec<f32>,
 }
 
 /// What one view saw in the present set.
@@ -69,7 +72,7 @@ struct ViewTimes {
 impl View {
     /// Looks at `frame`; what it shows is then in `self.seen`.
     fn step(&mut self, frame: &Frame) -> Result<(), InferError> {
-        let Self { decoder, tracker, cut, image, seen } = self;
+        let Self { decoder, tracker, cut, image, seen, .. } = self;
         let mut watch = Stopwatch::start();
         if let Err(error) = decoder.step(frame, image) {
             seen.unreadable = Some(error);
@@ -107,10 +110,27 @@ impl View {
         seen.took.cut = watch.lap();
         Ok(())
     }
+
+    /// Adds the faces that it sees as pictures.
+    fn cut_faces(&mut self, cuts: &mut FaceCuts) {
+        // Values 0 to 255, as the pixels are.
+        let layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
+        self.planes.resize(3 * CUT_SIDE * CUT_SIDE, 0.0);
+        for face in &self.seen.faces {
+            align::cut(&self.image, face, CUT_SIDE, layout, &mut self.planes);
+            cuts.of.push((face.camera, face.track));
+            let (blue, rest) = self.planes.split_at(CUT_SIDE * CUT_SIDE);
+            let (green, red) = rest.split_at(CUT_SIDE * CUT_SIDE);
+            let pixels = blue.iter().zip(green).zip(red);
+            cuts.pixels.extend(pixels.flat_map(|((b, g), r)| [*b, *g, *r].map(|value| value.round() as u8)));
+        }
+    }
 }
 
 /// The stages of one set.
 pub struct Vision {
+    /// Whether the faces are to be in the scene as pictures.
+    pub cuts_faces: bool,
     views: Vec<View>,
     workers: rayon::ThreadPool,
     encoder: Encoder,
@@ -155,10 +175,12 @@ impl Vision {
                 cut: encoder.cut(),
                 image: Image::default(),
                 seen: Seen::default(),
+                planes: Vec::new(),
             })
         };
         let views = (0..cameras).map(view).collect::<Result<_, _>>()?;
         Ok(Self {
+            cuts_faces: false,
             views,
             workers,
             encoder,
@@ -225,6 +247,10 @@ impl Vision {
             fuse: watch.lap(),
         };
 
+        scene.cuts.clear();
+        if self.cuts_faces {
+            views.iter_mut().for_each(|view| view.cut_faces(&mut scene.cuts));
+        }
         scene.set = set.number;
         scene.at = set.at;
         scene.skew = set.skew;

@@ -1,4 +1,4 @@
-//! The folder that takes are written to, and its disk.
+//! The files of takes, and the disk that they are on.
 
 use std::fs::{self, File};
 use std::io;
@@ -33,12 +33,12 @@ pub(super) fn usable_bytes(free_bytes: u64, settings: &Record) -> u64 {
 ///
 /// # Errors
 /// [`RecordError::DiskFull`].
-pub(super) fn check_room(free_bytes: u64, settings: &Record) -> Result<(), RecordError> {
+pub(super) fn check_room(free_bytes: u64, folder: &Path, settings: &Record) -> Result<(), RecordError> {
     if usable_bytes(free_bytes, settings) > 0 {
         return Ok(());
     }
     Err(RecordError::DiskFull {
-        folder: settings.folder.clone(),
+        folder: folder.to_owned(),
         free_mb: free_bytes / MB,
         keep_free_mb: settings.keep_free_mb,
     })
@@ -67,6 +67,25 @@ pub(super) fn new_file(folder: &Path) -> Result<(PathBuf, File), RecordError> {
     }
 }
 
+/// Makes the file `path`, and its folder; one that is there is never touched.
+///
+/// # Errors
+/// [`RecordError::Exists`] and [`RecordError::Folder`].
+pub(super) fn named_file(path: &Path) -> Result<File, RecordError> {
+    let folder = folder_of(path);
+    let failed = |error: io::Error| RecordError::Folder { folder: folder.to_owned(), reason: error.to_string() };
+    fs::create_dir_all(folder).map_err(failed)?;
+    File::options().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.to_owned() },
+        _ => failed(error),
+    })
+}
+
+/// The folder that `path` is in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Has the folder's entry of a new file survive a power cut, as far as the system can.
 pub(super) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
@@ -80,11 +99,11 @@ mod tests {
 
     #[test]
     fn a_recording_may_use_all_but_what_is_to_be_kept_free() {
-        let settings = Record { folder: "takes".into(), keep_free_mb: 500 };
+        let settings = Record::default();
         assert_eq!(usable_bytes(700 * MB, &settings), 200 * MB);
-        assert!(check_room(500 * MB + 1, &settings).is_ok());
+        assert!(check_room(500 * MB + 1, &settings.folder, &settings).is_ok());
         for free in [500 * MB, 499 * MB, 0] {
-            let message = check_room(free, &settings).expect_err("no room").to_string();
+            let message = check_room(free, &settings.folder, &settings).expect_err("no room").to_string();
             let left = format!("{} MB are left, and 500 MB are to be kept free", free / MB);
             assert!(message.contains(&left) && message.contains("takes"), "{message}");
         }

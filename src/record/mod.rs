@@ -1,20 +1,29 @@
 //! Takes: what the cameras saw and what was made of it, in one MCAP file a recording (`docs/reference/takes.md`).
 //!
-//! The program holds a [`Recorder`]: it starts and stops recordings and tells how they go. A [`TakeWriter`] is the file.
+//! The program holds a [`Recorder`]: it starts and stops recordings and tells how they go. A [`TakeWriter`] is the file;
+//! a [`Take`] is one that was written.
 //! The thread between the cameras and the file is the pipeline's.
 
+mod about;
 mod disk;
+mod messages;
+mod reader;
 mod recorder;
+mod scan;
+mod set;
+mod told;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::frame::StampKind;
-
+pub use about::{About, Camera};
+pub use reader::{BreaksOff, Gap, Take, TakeError, TakeFile, TakenFace, TakenFrame, TakenRecord, TakenView};
 pub use recorder::Recorder;
+pub use scan::Place;
+pub use set::SetNote;
+pub(crate) use told::Told;
 pub use writer::TakeWriter;
 
 /// Why there is no recording, or none any more.
@@ -27,10 +36,12 @@ pub enum RecordError {
     NotOn,
     #[error("the run has ended, nothing can be recorded any more")]
     RunEnded,
-    #[error("the folder {} cannot be made or written: {reason}. Set `record.folder` to another one", .folder.display())]
+    #[error("the folder {} cannot be made or written: {reason}. Record into another one (`--record FILE`, `record.folder`)", .folder.display())]
     Folder { folder: PathBuf, reason: String },
+    #[error("{} is there already, and no take is ever overwritten: name another file", .path.display())]
+    Exists { path: PathBuf },
     #[error(
-        "the disk of {} is nearly full: {free_mb} MB are left, and {keep_free_mb} MB are to be kept free (`record.keep_free_mb`). Make room, or set `record.folder` to another disk",
+        "the disk of {} is nearly full: {free_mb} MB are left, and {keep_free_mb} MB are to be kept free (`record.keep_free_mb`). Make room, or record on another disk (`--record FILE`, `record.folder`)",
         .folder.display()
     )]
     DiskFull { folder: PathBuf, free_mb: u64, keep_free_mb: u64 },
@@ -80,24 +91,13 @@ pub struct Status {
     pub error: Option<String>,
 }
 
-/// What a take says of the run that it was made in.
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    /// The cameras, in the order of configuration.
-    pub cameras: Vec<Camera>,
-    /// What the header of the results says: program, runtime, device, models, cameras, rig, clock.
-    pub run: serde_json::Value,
-}
-
-/// What a take says of a camera.
-#[derive(Clone, Debug)]
-pub struct Camera {
-    /// The view's name in results.
-    pub name: Arc<str>,
-    /// What it is, for people.
-    pub description: String,
-    /// What its stamps rest on.
-    pub stamp: StampKind,
-    /// How much later than the truth its stamps are. The times in the take are as they came.
-    pub offset_ns: i64,
+/// So many seconds as people say it: two units at most.
+#[must_use]
+pub fn time_left(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) if h < 48 => format!("{h} h {m} min"),
+        (h, ..) => format!("{} days", h / 24),
+    }
 }

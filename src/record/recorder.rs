@@ -4,7 +4,7 @@
 //! thread, which alone writes and closes it. Nothing here locks; who waits parks.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,11 +13,12 @@ use arc_swap::ArcSwap;
 use crossbeam_queue::{ArrayQueue, SegQueue};
 use crossbeam_utils::sync::{Parker, Unparker};
 
-use super::{About, RecordError, State, Status, TakeWriter, disk};
-use crate::config::Record;
-use crate::time::Timestamp;
+use super::{About, RecordError, SetNote, State, Status, TakeWriter, Told, disk};
+use crate::config::{Record, RecordContent};
+use crate::frame::FrameSet;
+use crate::scene::Scene;
 
-/// Sets whose records may wait for the recorder's thread: seconds, at any usual rate.
+/// Sets, and what was made of them, that may wait for the recorder's thread: seconds, at any usual rate.
 const WAITING_SETS: usize = 256;
 /// How long [`Recorder::stop`] waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,20 +57,15 @@ struct Inner {
     thread: OnceLock<Unparker>,
     /// Who waits for a file to be closed.
     waiting: SegQueue<Unparker>,
-    lines: ArrayQueue<Lines>,
-    free_lines: ArrayQueue<Vec<u8>>,
+    sets: ArrayQueue<SetNote>,
+    told: ArrayQueue<Box<Told>>,
+    free_told: ArrayQueue<Box<Told>>,
     bytes: AtomicU64,
     /// When so many bytes were safe: milliseconds since the recording began.
     synced_ms: AtomicU64,
     free_bytes: AtomicU64,
     dropped: AtomicU64,
     shown: ArcSwap<Shown>,
-}
-
-/// The records of one set.
-pub(crate) struct Lines {
-    pub at: Timestamp,
-    pub text: Vec<u8>,
 }
 
 /// What changes only when a recording begins or ends.
@@ -96,8 +92,9 @@ impl Recorder {
             run_ended: AtomicBool::new(false),
             thread: OnceLock::new(),
             waiting: SegQueue::new(),
-            lines: ArrayQueue::new(WAITING_SETS),
-            free_lines: ArrayQueue::new(WAITING_SETS),
+            sets: ArrayQueue::new(WAITING_SETS),
+            told: ArrayQueue::new(WAITING_SETS),
+            free_told: ArrayQueue::new(WAITING_SETS),
             bytes: AtomicU64::new(0),
             synced_ms: AtomicU64::new(0),
             free_bytes: AtomicU64::new(UNKNOWN),
@@ -107,18 +104,30 @@ impl Recorder {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a new file and begins to record into it; before a run has begun, from its first frame on. Returns the file.
+    /// Begins to record into a new file in the folder of the settings; otherwise as [`Recorder::start_file`].
+    ///
+    /// # Errors
+    /// As [`Recorder::start_file`].
+    pub fn start(&self) -> Result<PathBuf, RecordError> {
+        self.start_at(None)
+    }
+
+    /// Makes `file` and begins to record into it; before a run has begun, from its first frame on.
     ///
     /// # Errors
     /// [`RecordError::AlreadyOn`], [`RecordError::StillClosing`], [`RecordError::RunEnded`], and when the file cannot be
-    /// made: [`RecordError::Folder`], [`RecordError::DiskFull`], [`RecordError::Write`].
-    pub fn start(&self) -> Result<PathBuf, RecordError> {
+    /// made: [`RecordError::Exists`], [`RecordError::Folder`], [`RecordError::DiskFull`], [`RecordError::Write`].
+    pub fn start_file(&self, file: &Path) -> Result<(), RecordError> {
+        self.start_at(Some(file)).map(|_| ())
+    }
+
+    fn start_at(&self, file: Option<&Path>) -> Result<PathBuf, RecordError> {
         let inner = &*self.inner;
         if self.run_has_ended() {
             return Err(RecordError::RunEnded);
         }
         self.advance(phase::OFF, phase::OPENING, RecordError::AlreadyOn)?;
-        let take = self.create().inspect_err(|_| self.set_off())?;
+        let take = self.create(file).inspect_err(|_| self.set_off())?;
         let file = take.path().to_owned();
         inner.bytes.store(take.synced_bytes(), Ordering::Relaxed);
         inner.synced_ms.store(0, Ordering::Relaxed);
@@ -144,9 +153,9 @@ impl Recorder {
         Ok(file)
     }
 
-    fn create(&self) -> Result<TakeWriter, RecordError> {
-        self.check_room()?;
-        TakeWriter::create(&self.inner.settings, &self.inner.about)
+    fn create(&self, file: Option<&Path>) -> Result<TakeWriter, RecordError> {
+        self.check_room(file.map_or(&self.inner.settings.folder, |file| disk::folder_of(file)))?;
+        TakeWriter::create(file, &self.inner.settings, &self.inner.about)
     }
 
     /// Ends the recording: nothing is added to it from now on. Returns when its file is complete, with how it went.
@@ -203,18 +212,29 @@ impl Recorder {
         }
     }
 
-    /// Takes in the result records of the set at `at`, one a line. Without a recording it costs one atomic load.
-    pub fn records(&self, at: Timestamp, lines: &[u8]) {
+    /// Takes in that `set` was looked at, or was not. Without a recording it costs one atomic load.
+    pub(crate) fn set(&self, set: &FrameSet, analysed: bool) {
+        // Nobody is woken: the frames do that, and a set has frames.
+        if self.recording().is_some() && self.inner.sets.push(SetNote::of(set, analysed)).is_err() {
+            self.count_dropped(1);
+        }
+    }
+
+    /// Takes in what was made of a set, and its result records, one a line. Without a recording it costs one atomic load.
+    pub fn scene(&self, scene: &Scene, records: &[u8]) {
         if self.recording().is_none() {
             return;
         }
-        let mut text = self.inner.free_lines.pop().unwrap_or_default();
-        text.clear();
-        text.extend_from_slice(lines);
-        // Nobody is woken: the frames do that, and a set has frames.
-        if self.inner.lines.push(Lines { at, text }).is_err() {
-            self.count_dropped(lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count() as u64);
+        let mut told = self.inner.free_told.pop().unwrap_or_default();
+        told.fill(scene, records);
+        if let Err(refused) = self.inner.told.push(told) {
+            self.count_dropped(refused.record_count());
         }
+    }
+
+    /// Whether faces are to be cut out for the recording.
+    pub(crate) fn wants_faces(&self) -> bool {
+        self.inner.settings.content == RecordContent::Faces && self.recording().is_some()
     }
 
     /// The number of the recording that takes frames and records, if one does.
@@ -248,7 +268,8 @@ impl Recorder {
     /// are taken.
     pub(crate) fn take_up(&self) -> Option<(TakeWriter, NonZeroU64)> {
         let take = self.inner.opened.pop()?;
-        while self.next_lines().is_some() {}
+        while self.next_set().is_some() {}
+        while self.next_told().is_some() {}
         let number = NonZeroU64::MIN.saturating_add(self.inner.number.fetch_add(1, Ordering::Relaxed));
         self.inner.taking.store(number.get(), Ordering::Release);
         Some((take, number))
@@ -266,14 +287,19 @@ impl Recorder {
         self.refuse();
     }
 
-    /// For the recorder's thread: records that wait.
-    pub(crate) fn next_lines(&self) -> Option<Lines> {
-        self.inner.lines.pop()
+    /// For the recorder's thread: a set that waits.
+    pub(crate) fn next_set(&self) -> Option<SetNote> {
+        self.inner.sets.pop()
     }
 
-    /// For the recorder's thread: their memory, to be used again.
-    pub(crate) fn give_back(&self, lines: Lines) {
-        let _ = self.inner.free_lines.push(lines.text);
+    /// For the recorder's thread: what was made of a set, and waits.
+    pub(crate) fn next_told(&self) -> Option<Box<Told>> {
+        self.inner.told.pop()
+    }
+
+    /// For the recorder's thread: its memory, to be used again.
+    pub(crate) fn give_back(&self, told: Box<Told>) {
+        let _ = self.inner.free_told.push(told);
     }
 
     /// For the recorder's thread: so much is safe on the disk.
@@ -284,15 +310,16 @@ impl Recorder {
         let lasted = self.inner.shown.load().began.map_or(Duration::ZERO, |began| began.elapsed());
         self.inner.bytes.store(bytes, Ordering::Relaxed);
         self.inner.synced_ms.store(lasted.as_millis() as u64, Ordering::Relaxed);
-        self.check_room()
+        let shown = self.inner.shown.load();
+        self.check_room(shown.file.as_deref().map_or(&self.inner.settings.folder, disk::folder_of))
     }
 
-    /// Measures the disk, which may take as long as the disk likes.
-    fn check_room(&self) -> Result<(), RecordError> {
+    /// Measures the disk of `folder`, which may take as long as the disk likes.
+    fn check_room(&self, folder: &Path) -> Result<(), RecordError> {
         let Inner { settings, free_bytes, .. } = &*self.inner;
-        let free = disk::free_bytes(&settings.folder);
+        let free = disk::free_bytes(folder);
         free_bytes.store(free.unwrap_or(UNKNOWN), Ordering::Relaxed);
-        free.map_or(Ok(()), |free| disk::check_room(free, settings))
+        free.map_or(Ok(()), |free| disk::check_room(free, folder, settings))
     }
 
     /// For the recorder's thread: the file is closed, at its full size if it is complete, and with an error if it had
@@ -362,7 +389,7 @@ mod tests {
     use super::*;
 
     fn recorder(folder: &tempfile::TempDir) -> Recorder {
-        let settings = Record { folder: folder.path().to_owned(), keep_free_mb: 10 };
+        let settings = Record { folder: folder.path().to_owned(), keep_free_mb: 10, ..Record::default() };
         Recorder::new(settings, About::default())
     }
 
@@ -380,8 +407,8 @@ mod tests {
         };
         still_closing(recorder.stop_within(Duration::ZERO).expect_err("nobody closes the file"));
         assert_eq!((recorder.recording(), recorder.status().state), (None, State::Closing));
-        recorder.records(Timestamp::default(), b"{}\n");
-        assert!(recorder.next_lines().is_none(), "nothing is taken any more");
+        recorder.scene(&Scene::default(), b"{}\n");
+        assert!(recorder.next_told().is_none(), "nothing is taken any more");
         still_closing(recorder.stop().expect_err("it is being closed"));
         still_closing(recorder.start().expect_err("it is being closed"));
 
@@ -419,7 +446,7 @@ mod tests {
         recorder.start().expect("starts");
         let (_take, _) = recorder.take_up().expect("a file was opened");
         for _ in 0..WAITING_SETS + 2 {
-            recorder.records(Timestamp::default(), b"{}\n{}\n{}\n");
+            recorder.scene(&Scene::default(), b"{}\n{}\n{}\n");
         }
         assert_eq!(recorder.status().dropped, 6);
     }

@@ -6,22 +6,24 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use foxglove::Encode;
 use foxglove::bytes::Bytes;
-use foxglove::messages::{CompressedImage, Timestamp as Stamp};
+use foxglove::messages::{CameraCalibration, CompressedImage, ImageAnnotations};
 use mcap::McapError;
 use mcap::records::{MessageHeader, Metadata};
 
-use super::{About, Camera, RecordError, disk};
-use crate::config::Record;
-use crate::frame::{CameraId, Frame, PixelFormat, StampKind};
+use super::about::{self, About, Camera};
+use super::set::SetNote;
+use super::told::{Seen, Told};
+use super::{RecordError, disk, messages};
+use crate::config::{Record, RecordContent};
+use crate::frame::{CameraId, Frame, FrameBytes, PixelFormat, StampKind};
 use crate::image::encode::{Jpeg, JpegEncoder};
-use crate::time::{Timestamp, monotonic_now};
+use crate::rig::Rig;
+use crate::scene::CUT_SIDE;
+use crate::time::Timestamp;
 
-/// What the file's layout is called, for readers.
-const LAYOUT: &str = "1";
 /// Quality of pictures that the camera did not send as JPEG.
 const QUALITY: i32 = 95;
 /// A chunk is closed when it is larger than this, if not for its age.
@@ -31,7 +33,9 @@ const CHUNK_BYTES: u64 = 8 << 20;
 struct Lane {
     camera: Camera,
     /// The format of its frames and the channel of such; a camera that is opened anew may change it.
-    channel: Option<(PixelFormat, u16)>,
+    frames: Option<(PixelFormat, u16)>,
+    annotations: Option<u16>,
+    faces: Option<u16>,
     /// Frames that are missing and that no gap tells of yet.
     missing: u64,
     /// The last frame that is there: its number and arrival.
@@ -41,13 +45,15 @@ struct Lane {
 /// Writes one take.
 pub struct TakeWriter {
     path: PathBuf,
+    content: RecordContent,
+    rig: Option<Rig>,
     mcap: mcap::Writer<File>,
     /// The same file, for syncing.
     disk: File,
     /// How much of it was synced: whole chunks.
     synced: u64,
     lanes: Vec<Lane>,
-    images: u16,
+    sets: u16,
     expressions: u16,
     gaps: u16,
     records: u32,
@@ -56,21 +62,24 @@ pub struct TakeWriter {
 }
 
 impl TakeWriter {
-    /// Makes the file, in the folder of `settings`.
+    /// Makes the file: `path`, or without it one named after the present moment in the folder of `settings`.
     ///
     /// # Errors
-    /// [`RecordError::Folder`] and [`RecordError::Write`]; then there is no file.
-    pub fn create(settings: &Record, about: &About) -> Result<Self, RecordError> {
-        let (path, file) = disk::new_file(&settings.folder)?;
-        let take = Self::begin(&path, file, about).map_err(|error| {
+    /// [`RecordError::Exists`], [`RecordError::Folder`] and [`RecordError::Write`]; then there is no new file.
+    pub fn create(path: Option<&Path>, settings: &Record, about: &About) -> Result<Self, RecordError> {
+        let (path, file) = match path {
+            Some(path) => (path.to_owned(), disk::named_file(path)?),
+            None => disk::new_file(&settings.folder)?,
+        };
+        let take = Self::begin(&path, file, settings, about).map_err(|error| {
             let _ = std::fs::remove_file(&path);
             failure(&path, error)
         })?;
-        disk::sync_folder(&settings.folder);
+        disk::sync_folder(disk::folder_of(&path));
         Ok(take)
     }
 
-    fn begin(path: &Path, file: File, about: &About) -> Result<Self, McapError> {
+    fn begin(path: &Path, file: File, settings: &Record, about: &About) -> Result<Self, McapError> {
         let disk = file.try_clone()?;
         let encoder = JpegEncoder::new(QUALITY).map_err(std::io::Error::other)?;
         // Without seeking, the writer gathers a chunk in memory and never goes back in the file.
@@ -79,30 +88,37 @@ impl TakeWriter {
             .chunk_size(Some(CHUNK_BYTES))
             .library(concat!("vultus ", env!("CARGO_PKG_VERSION")));
         let mut mcap = options.create(file)?;
-        mcap.write_metadata(&beginning(about))?;
-        let images = CompressedImage::get_schema().map_or(Ok(0), |s| mcap.add_schema(&s.name, &s.encoding, &s.data))?;
-        let mut json_channel = |topic: &str, schema: &str, text: &str| {
-            let schema = mcap.add_schema(schema, "jsonschema", text.as_bytes())?;
-            mcap.add_channel(schema, topic, "json", &BTreeMap::new())
-        };
-        let expressions = json_channel("/expressions", "vultus.Expression", include_str!("expression.schema.json"))?;
-        let gaps = json_channel("/gaps", "vultus.Gap", include_str!("gap.schema.json"))?;
+        mcap.write_metadata(&about.beginning(settings))?;
+        if let Some(rig) = &about.rig {
+            let (name, key) = about::RIG;
+            let metadata = [(key.to_owned(), rig.text.clone())].into();
+            mcap.write_metadata(&Metadata { name: name.to_owned(), metadata })?;
+        }
+        let mut json =
+            |topic: &str, schema: &str, text: &str| json_channel(&mut mcap, topic, schema, text, BTreeMap::new());
+        let sets = json("/sets", "vultus.Set", include_str!("set.schema.json"))?;
+        let expressions = json("/expressions", "vultus.Expression", include_str!("expression.schema.json"))?;
+        let gaps = json("/gaps", "vultus.Gap", include_str!("gap.schema.json"))?;
         mcap.flush()?;
         disk.sync_data()?;
         let synced = disk.metadata()?.len();
         let lane = |camera: &Camera| Lane {
             camera: camera.clone(),
-            channel: None,
+            frames: None,
+            annotations: None,
+            faces: None,
             missing: 0,
             last: (0, Timestamp::default()),
         };
         Ok(Self {
             path: path.to_owned(),
+            content: settings.content,
+            rig: about.rig.clone(),
             mcap,
             disk,
             synced,
             lanes: about.cameras.iter().map(lane).collect(),
-            images,
+            sets,
             expressions,
             gaps,
             records: 0,
@@ -123,18 +139,24 @@ impl TakeWriter {
         self.synced
     }
 
-    /// Adds a frame: a JPEG picture as the camera sent it, another one encoded. `false` if it cannot be encoded; it is
-    /// then left out, and the next gap tells so.
+    /// Adds a frame: a JPEG picture as the camera sent it, another one encoded; or its times alone, where the take is to
+    /// have no whole pictures. `false` if it cannot be encoded; it is then left out, and the next gap tells so.
     ///
     /// # Errors
     /// [`RecordError::Write`].
     pub fn frame(&mut self, frame: &Frame) -> Result<bool, RecordError> {
-        let Ok(jpeg) = Jpeg::of(frame, &mut self.encoder) else {
-            self.missed(frame.camera, 1);
-            return Ok(false);
+        let jpeg = match self.content {
+            RecordContent::Video => match Jpeg::of(frame, &mut self.encoder) {
+                Ok(jpeg) => Some(Bytes::from_owner(jpeg)),
+                Err(_) => {
+                    self.missed(frame.camera, 1);
+                    return Ok(false);
+                }
+            },
+            RecordContent::Faces | RecordContent::Features => None,
         };
         self.gap(frame.camera.index(), Some(frame))?;
-        self.write_image(frame, Bytes::from_owner(jpeg)).map_err(|error| failure(&self.path, error))?;
+        self.write_frame(frame, jpeg).map_err(|error| failure(&self.path, error))?;
         Ok(true)
     }
 
@@ -146,49 +168,127 @@ impl TakeWriter {
         }
     }
 
-    fn write_image(&mut self, frame: &Frame, data: Bytes) -> Result<(), McapError> {
+    fn write_frame(&mut self, frame: &Frame, jpeg: Option<Bytes>) -> Result<(), McapError> {
         let Some(lane) = self.lanes.get_mut(frame.camera.index()) else { return Ok(()) };
-        let channel_id = match lane.channel {
+        let name = lane.camera.name.clone();
+        let channel_id = match lane.frames {
             Some((format, id)) if format == frame.format => id,
-            _ => {
-                let topic = format!("/camera/{}/image", lane.camera.name);
-                let encoding = CompressedImage::get_message_encoding();
+            earlier => {
                 let about = about_channel(&lane.camera, frame.format);
-                let id = self.mcap.add_channel(self.images, &topic, &encoding, &about)?;
-                lane.channel = Some((frame.format, id));
+                let id = match jpeg {
+                    Some(_) => channel::<CompressedImage>(&mut self.mcap, &topic(&name, "image"), &about)?,
+                    None => {
+                        let schema = include_str!("frame.schema.json");
+                        json_channel(&mut self.mcap, &topic(&name, "time"), "vultus.Frame", schema, about)?
+                    }
+                };
+                lane.frames = Some((frame.format, id));
+                if earlier.is_none() {
+                    self.calibration(&name, frame.received_at)?;
+                }
                 id
             }
         };
+        let Some(lane) = self.lanes.get_mut(frame.camera.index()) else { return Ok(()) };
         lane.last = (frame.seq, frame.received_at);
-        let captured_ns = ns(frame.captured_at);
-        let image = CompressedImage {
-            timestamp: Stamp::new_checked(
-                u32::try_from(captured_ns / 1_000_000_000).unwrap_or(u32::MAX),
-                (captured_ns % 1_000_000_000) as u32,
-            ),
-            frame_id: lane.camera.name.to_string(),
-            data,
-            format: "jpeg".to_owned(),
-        };
-        self.message.clear();
-        image.encode(&mut self.message).map_err(std::io::Error::other)?;
-        let header = MessageHeader {
-            channel_id,
-            sequence: frame.seq as u32,
-            log_time: ns(frame.received_at),
-            publish_time: captured_ns,
-        };
-        self.mcap.write_to_known_channel(&header, &self.message)
+        let seen = Seen { seq: frame.seq, captured_at: frame.captured_at, received_at: frame.received_at };
+        match jpeg {
+            Some(jpeg) => self.message(channel_id, seen, &messages::image(frame.captured_at, name.to_string(), jpeg)),
+            None => {
+                let times = serde_json::json!({
+                    "seq": frame.seq, "captured_ns": frame.captured_at.ns(), "received_ns": frame.received_at.ns(),
+                });
+                self.mcap.write_to_known_channel(&header(channel_id, seen), times.to_string().as_bytes())
+            }
+        }
     }
 
-    /// Adds the result records of the set at `at`, one a line.
+    /// How the camera sees, before its first frame; nothing without a rig.
+    fn calibration(&mut self, name: &str, at: Timestamp) -> Result<(), McapError> {
+        let Some(camera) = self.rig.as_ref().and_then(|rig| rig.camera(name).ok()) else { return Ok(()) };
+        let calibration = messages::calibration(at, camera);
+        let id = channel::<CameraCalibration>(&mut self.mcap, &topic(name, "calibration"), &BTreeMap::new())?;
+        self.message(id, Seen { seq: 0, captured_at: at, received_at: at }, &calibration)
+    }
+
+    fn message(&mut self, channel_id: u16, seen: Seen, message: &impl Encode) -> Result<(), McapError> {
+        self.message.clear();
+        message.encode(&mut self.message).map_err(|error| std::io::Error::other(error.to_string()))?;
+        self.mcap.write_to_known_channel(&header(channel_id, seen), &self.message)
+    }
+
+    /// Adds a set: which frames formed it, and whether it was looked at.
     ///
     /// # Errors
     /// [`RecordError::Write`].
-    pub fn records(&mut self, at: Timestamp, lines: &[u8]) -> Result<(), RecordError> {
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            self.json(self.expressions, self.records, at, line)?;
-            self.records += 1;
+    pub fn set(&mut self, set: &SetNote) -> Result<(), RecordError> {
+        let lanes = &self.lanes;
+        let name = |camera: CameraId| lanes.get(camera.index()).map_or("?", |lane| &*lane.camera.name);
+        let text = set.to_json(name).map_err(|error| failure(&self.path, std::io::Error::from(error).into()))?;
+        self.json(self.sets, set.number as u32, set.at, &text)
+    }
+
+    /// Adds what was made of a set that was looked at: the result records, what is to be drawn over the pictures, and
+    /// the faces, if they are what the take is of.
+    ///
+    /// # Errors
+    /// [`RecordError::Write`].
+    pub(crate) fn told(&mut self, told: &Told) -> Result<(), RecordError> {
+        for line in told.lines() {
+            self.json(self.expressions, self.records, told.at, line)?;
+            self.records = self.records.wrapping_add(1);
+        }
+        let drawn = |this: &mut Self| {
+            told.seen().try_for_each(|(camera, seen)| this.annotations(told, camera, seen))?;
+            this.faces(told)
+        };
+        drawn(self).map_err(|error| failure(&self.path, error))
+    }
+
+    fn annotations(&mut self, told: &Told, camera: CameraId, seen: Seen) -> Result<(), McapError> {
+        let Some(lane) = self.lanes.get_mut(camera.index()) else { return Ok(()) };
+        let id = match lane.annotations {
+            Some(id) => id,
+            None => {
+                let topic = topic(&lane.camera.name, "annotations");
+                let id = channel::<ImageAnnotations>(&mut self.mcap, &topic, &BTreeMap::new())?;
+                *lane.annotations.insert(id)
+            }
+        };
+        self.message(id, seen, &messages::annotations(told, camera, seen))
+    }
+
+    fn faces(&mut self, told: &Told) -> Result<(), McapError> {
+        if self.content != RecordContent::Faces {
+            return Ok(());
+        }
+        for (camera, track, pixels) in told.cuts.iter() {
+            let Some((_, seen)) = told.seen().find(|(seen_by, _)| *seen_by == camera) else { continue };
+            let Some(lane) = self.lanes.get_mut(camera.index()) else { continue };
+            let Some(person) = told.person_of(camera, track) else { continue };
+            let id = match lane.faces {
+                Some(id) => id,
+                None => {
+                    let about = [("pictures".to_owned(), format!("aligned faces, quality {QUALITY}"))].into();
+                    let id = channel::<CompressedImage>(&mut self.mcap, &topic(&lane.camera.name, "faces"), &about)?;
+                    *lane.faces.insert(id)
+                }
+            };
+            let cut = Frame {
+                camera,
+                seq: seen.seq,
+                captured_at: seen.captured_at,
+                received_at: seen.received_at,
+                stamp: lane.camera.stamp,
+                format: PixelFormat::Bgr,
+                width: CUT_SIDE as u32,
+                height: CUT_SIDE as u32,
+                bytes: FrameBytes::detached(pixels.to_vec()),
+                file: None,
+            };
+            let jpeg = Jpeg::of(&cut, &mut self.encoder).map_err(std::io::Error::other)?;
+            let name = format!("person/{person}");
+            self.message(id, seen, &messages::image(seen.captured_at, name, Bytes::from_owner(jpeg)))?;
         }
         Ok(())
     }
@@ -241,7 +341,7 @@ impl TakeWriter {
         }
         let end = [("dropped".to_owned(), dropped.to_string())];
         let finish = || {
-            self.mcap.write_metadata(&Metadata { name: "vultus.end".to_owned(), metadata: end.into() })?;
+            self.mcap.write_metadata(&Metadata { name: about::END.to_owned(), metadata: end.into() })?;
             self.mcap.finish()?;
             self.disk.sync_all()?;
             Ok(self.disk.metadata()?.len())
@@ -260,17 +360,39 @@ impl TakeWriter {
     }
 }
 
-/// What the file says of the run, and when it was begun.
-fn beginning(about: &About) -> Metadata {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let run = about.run.as_object().into_iter().flatten();
-    let mut metadata: BTreeMap<_, _> = run.map(|(key, value)| (key.clone(), text(value))).collect();
-    let now = humantime::format_rfc3339_millis(SystemTime::now());
-    metadata.insert("layout".to_owned(), LAYOUT.to_owned());
-    metadata.insert("started_utc".to_owned(), now.to_string());
-    // The cameras' clock in a live run: with it their times can be told in UTC.
-    metadata.insert("started_monotonic_ns".to_owned(), monotonic_now().ns().to_string());
-    Metadata { name: "vultus".to_owned(), metadata }
+fn topic(camera: &str, of: &str) -> String {
+    format!("/camera/{camera}/{of}")
+}
+
+/// A channel of messages of one of Foxglove's schemas.
+fn channel<M: Encode>(
+    mcap: &mut mcap::Writer<File>,
+    topic: &str,
+    about: &BTreeMap<String, String>,
+) -> Result<u16, McapError> {
+    let schema = M::get_schema().map_or(Ok(0), |s| mcap.add_schema(&s.name, &s.encoding, &s.data))?;
+    mcap.add_channel(schema, topic, &M::get_message_encoding(), about)
+}
+
+/// A channel of JSON messages.
+fn json_channel(
+    mcap: &mut mcap::Writer<File>,
+    topic: &str,
+    schema: &str,
+    text: &str,
+    about: BTreeMap<String, String>,
+) -> Result<u16, McapError> {
+    let schema = mcap.add_schema(schema, "jsonschema", text.as_bytes())?;
+    mcap.add_channel(schema, topic, "json", &about)
+}
+
+fn header(channel_id: u16, seen: Seen) -> MessageHeader {
+    MessageHeader {
+        channel_id,
+        sequence: seen.seq as u32,
+        log_time: ns(seen.received_at),
+        publish_time: ns(seen.captured_at),
+    }
 }
 
 fn about_channel(camera: &Camera, format: PixelFormat) -> BTreeMap<String, String> {

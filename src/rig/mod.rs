@@ -48,6 +48,8 @@ pub struct CalibratedCamera {
 pub struct Rig {
     /// The file that it was read from.
     pub path: PathBuf,
+    /// What the file says.
+    pub text: String,
     /// Its cameras.
     pub cameras: Vec<CalibratedCamera>,
 }
@@ -56,11 +58,19 @@ impl Rig {
     /// Reads `path`.
     ///
     /// # Errors
-    /// [`RigError::Read`] and [`RigError::Parse`], naming the camera and the key.
+    /// [`RigError::Read`] and those of [`Rig::parse`].
     pub fn load(path: &Path) -> Result<Self, RigError> {
-        let parse_error = |reason: String| RigError::Parse { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|source| RigError::Read { path: path.to_owned(), source })?;
-        let tables: toml::Table = toml::from_str(&text).map_err(|error| parse_error(error.to_string()))?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of a rig's file, which stands in `path`.
+    ///
+    /// # Errors
+    /// [`RigError::Parse`], naming the camera and the key.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, RigError> {
+        let parse_error = |reason: String| RigError::Parse { path: path.to_owned(), reason };
+        let tables: toml::Table = toml::from_str(text).map_err(|error| parse_error(error.to_string()))?;
         let cameras = tables
             .into_iter()
             .filter(|(table, _)| table != "metadata")
@@ -76,7 +86,7 @@ impl Rig {
         if cameras.is_empty() {
             return Err(parse_error("no camera in it; one table a camera is expected".to_owned()));
         }
-        Ok(Self { path: path.to_owned(), cameras })
+        Ok(Self { path: path.to_owned(), text: text.to_owned(), cameras })
     }
 
     /// The camera of that name.

@@ -1,5 +1,7 @@
 //! The result record (`docs/reference/results.md`): a header, then a line a person and frame set.
 
+mod line;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use serde::{Serialize, Serializer};
 
 use crate::frame::{Frame, StampKind};
 use crate::scene::{Contribution, Expression, FusedExpression, PerClass, Rect, Scene};
+
+pub use line::{Line, LineView, per_class};
 
 /// The first line of results: what ran.
 #[derive(Clone, Debug, Serialize)]
@@ -258,6 +262,9 @@ mod tests {
                  \"weight\":0.4,\"probabilities\":{classes}}}]}}\n"
             )
         );
+        let line: Line = serde_json::from_str(&written(&scene)).expect("a record can be read back");
+        assert_eq!((line.set, line.person, line.expression.as_deref()), (17, Some(1), Some("happy")));
+        assert_eq!(per_class(&line.views[0].probabilities)[3], Some(0.81));
         scene.people[0].expression = None;
         assert!(written(&scene).contains("\"expression\":\"unsure\""));
     }
