@@ -21,6 +21,8 @@ const MESSAGE_HEADER: u64 = 22;
 const CHUNK_HEADER: u64 = 28;
 /// No schema, channel or metadata of a take is longer.
 const LONGEST_NOTE: u64 = 16 << 20;
+/// No message is longer: a picture is, at the most, some ten megabytes.
+const LONGEST_MESSAGE: u64 = 256 << 20;
 /// Small, since most of the file is jumped over.
 const BUFFER: usize = 4 << 10;
 
@@ -128,7 +130,7 @@ impl Scan {
                     self.at = body + CHUNK_HEADER + 12;
                     self.skip(8)?;
                 }
-                op::MESSAGE if is_whole && bytes >= MESSAGE_HEADER => {
+                op::MESSAGE if is_whole && (MESSAGE_HEADER..=LONGEST_MESSAGE).contains(&bytes) => {
                     let found = Found {
                         channel: u16::from_le_bytes(self.take()?),
                         sequence: u32::from_le_bytes(self.take()?),
