@@ -213,6 +213,13 @@ fn by_camera<const N: usize>(
     (!shown.is_empty()).then(|| shown.join("  "))
 }
 
+/// How far something has come that goes through a file.
+pub(super) fn bytes_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    on_screen().add(ProgressBar::new(0).with_style(style))
+}
+
 fn plain() -> ProgressStyle {
     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::RecordError;
 use crate::config::Record;
 
-const MB: u64 = 1_000_000;
+pub(super) const MB: u64 = 1_000_000;
 
 /// Bytes that the disk of `folder` can take; the folder need not be there yet. `None` where the system does not tell.
 #[cfg(unix)]

@@ -1,0 +1,402 @@
+//! Makes a whole file of a take that was cut short: by a crash, a power cut, or a full disk.
+//!
+//! Such a take lacks its index, and perhaps the end of its last chunk. What can be read is copied message by message
+//! into a new file, which gets an index; that file is read again and compared before it takes the place of the first.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use mcap::McapError;
+use mcap::records::{MessageHeader, Metadata, Record};
+use sha2::{Digest, Sha256};
+
+use super::reader::{Take, TakeError, TakeFile};
+use super::scan::{Found, Scan, Step};
+use super::{RecordError, disk};
+
+/// As large as the chunks of a recording.
+const CHUNK_BYTES: u64 = 8 << 20;
+/// What the metadata that a repair adds are called.
+const REPAIR: &str = "vultus.repair";
+/// A crash leaves no more than this unreadable: a chunk, and what the disk had not taken in yet. If there is more, the
+/// file is damaged, and is not written over.
+const MOST_UNREADABLE: u64 = 64 << 20;
+/// Room for the index and for the metadata of the repair, besides a part of the file's size.
+const ROOM_FOR_INDEX: u64 = 1 << 20;
+
+/// Why a take is not repaired. It is then as it was.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum RepairError {
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("{} is in use: it is still being recorded, or repaired already. Repair it when that has ended", .path.display())]
+    InUse { path: PathBuf },
+    #[error(
+        "{} is damaged: {unreadable_mb} MB of it cannot be read, which is more than a crash leaves. Name a file for what can be read (`--output FILE`); this one then stays as it is",
+        .path.display()
+    )]
+    TooMuchLost { path: PathBuf, unreadable_mb: u64 },
+    #[error(
+        "the disk of {} has {free_mb} MB left, and the repaired take needs {needed_mb} MB. Make room, or name a file on another disk (`--output FILE`)",
+        .folder.display()
+    )]
+    NoRoom { folder: PathBuf, needed_mb: u64, free_mb: u64 },
+    #[error("{} cannot be written: {reason}. Look after its disk, or name a file on another one (`--output FILE`)", .path.display())]
+    Write { path: PathBuf, reason: String },
+    #[error("{} reads otherwise than {}, of which it is a copy: one of the disks fails. The original is untouched", .copy.display(), .path.display())]
+    Differs { path: PathBuf, copy: PathBuf },
+}
+
+/// A take that was repaired.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// As it is now.
+    pub take: Take,
+    /// Its messages: all that were in it.
+    pub messages: u64,
+    /// What was at its end and could not be read.
+    pub unreadable_bytes: u64,
+}
+
+/// Makes a whole file of the take at `path`: in its place, or as `output`, a file that must not be there yet. Tells
+/// `progress` how many bytes are done, of how many. `None` if the take is whole: then nothing is changed or written.
+///
+/// # Errors
+/// Every [`RepairError`].
+pub fn repair(
+    path: &Path,
+    output: Option<&Path>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Option<Repaired>, RepairError> {
+    // The file itself, not a link that would be replaced.
+    let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+    let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
+    let unreadable_bytes = breaks_off.unreadable_bytes;
+    // A recording holds a lock while it grows, and a repair holds one too.
+    let _lock = lock(path)?;
+    if output.is_none() && unreadable_bytes > MOST_UNREADABLE {
+        return Err(RepairError::TooMuchLost { path: path.clone(), unreadable_mb: unreadable_bytes / disk::MB });
+    }
+    let mut written = Written::begin(path, output)?;
+    let length = length(path)?;
+    check_room(disk::folder_of(&written.path), length)?;
+
+    let copied = copy(path, &written, unreadable_bytes, |done| progress(done, 2 * length))?;
+    let read = read(&written.path, |done| progress(length + done.min(length), 2 * length))?;
+    let mut take = Take::open(&written.path)?;
+    if copied != read || take.breaks_off.is_some() {
+        return Err(RepairError::Differs { path: path.clone(), copy: written.path.clone() });
+    }
+    if length != self::length(path)? {
+        return Err(RepairError::InUse { path: path.clone() });
+    }
+    take.path = written.keep(path, output.is_none())?;
+    progress(2 * length, 2 * length);
+    Ok(Some(Repaired { take, messages: copied.0, unreadable_bytes }))
+}
+
+fn length(path: &Path) -> Result<u64, TakeError> {
+    let metadata = fs::metadata(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+    Ok(metadata.len())
+}
+
+/// Has the file to oneself for as long as the result lives, where the system knows of such a thing.
+fn lock(path: &Path) -> Result<File, RepairError> {
+    let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+    match file.try_lock() {
+        Err(fs::TryLockError::WouldBlock) => Err(RepairError::InUse { path: path.to_owned() }),
+        // Some network disks have no locks.
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+fn check_room(folder: &Path, length: u64) -> Result<(), RepairError> {
+    let needed = length + length / 50 + ROOM_FOR_INDEX;
+    match disk::free_bytes(folder) {
+        Some(free) if free < needed => Err(RepairError::NoRoom {
+            folder: folder.to_owned(),
+            needed_mb: needed / disk::MB,
+            free_mb: free / disk::MB,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> RepairError {
+    RepairError::Write { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// The new file; removed again unless it is kept.
+struct Written {
+    path: PathBuf,
+    file: File,
+    is_kept: bool,
+}
+
+impl Written {
+    fn begin(original: &Path, output: Option<&Path>) -> Result<Self, RepairError> {
+        let (path, file) = match output {
+            Some(output) => {
+                let file = disk::named_file(output).map_err(|error| match error {
+                    RecordError::Folder { reason, .. } => RepairError::Write { path: output.to_owned(), reason },
+                    other => other.into(),
+                })?;
+                (output.to_owned(), file)
+            }
+            None => {
+                let mut name = original.as_os_str().to_owned();
+                name.push(".repair");
+                let path = PathBuf::from(name);
+                // Whatever is there is what a repair left that was cut short itself: nobody else holds the lock.
+                let file = File::create(&path).map_err(|error| cannot_write(&path, &error))?;
+                (path, file)
+            }
+        };
+        Ok(Self { path, file, is_kept: false })
+    }
+
+    /// Lets the file stay: in the place of the original, or where it is. Says where.
+    fn keep(&mut self, original: &Path, in_place: bool) -> Result<PathBuf, RepairError> {
+        let path = if in_place { original } else { &self.path };
+        let keep = || -> io::Result<()> {
+            self.file.sync_all()?;
+            if in_place {
+                fs::set_permissions(&self.path, fs::metadata(original)?.permissions())?;
+                fs::rename(&self.path, original)?;
+            }
+            Ok(())
+        };
+        keep().map_err(|error| cannot_write(path, &error))?;
+        disk::sync_folder(disk::folder_of(path));
+        self.is_kept = true;
+        Ok(path.to_owned())
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Counts messages, and makes a digest of all that they are.
+#[derive(Default)]
+struct Tally {
+    messages: u64,
+    digest: Sha256,
+}
+
+/// How many messages a file has, and their digest.
+type Sum = (u64, sha2::digest::Output<Sha256>);
+
+impl Tally {
+    fn add(&mut self, header: &MessageHeader, data: &[u8]) {
+        self.messages += 1;
+        self.digest.update(header.channel_id.to_le_bytes());
+        self.digest.update(header.sequence.to_le_bytes());
+        self.digest.update(header.log_time.to_le_bytes());
+        self.digest.update(header.publish_time.to_le_bytes());
+        self.digest.update((data.len() as u64).to_le_bytes());
+        self.digest.update(data);
+    }
+
+    fn sum(self) -> Sum {
+        (self.messages, self.digest.finalize())
+    }
+}
+
+/// Goes through all that can be read of a file, telling what it sees and how far it is.
+fn walk(
+    path: &Path,
+    mut see: impl FnMut(Piece<'_>) -> Result<(), RepairError>,
+    mut progress: impl FnMut(u64),
+) -> Result<(), RepairError> {
+    let (mut scan, mut file, mut data) = (Scan::begin(path)?, TakeFile::open(path)?, Vec::new());
+    loop {
+        match scan.step()? {
+            Step::Message(found) => {
+                file.text(found.place, &mut data)?;
+                see(Piece::Message(header(&found), &data))?;
+            }
+            Step::Note(note) => see(Piece::Note(&note))?,
+            Step::End | Step::BreaksOff => return Ok(()),
+        }
+        progress(scan.at());
+    }
+}
+
+enum Piece<'a> {
+    Message(MessageHeader, &'a [u8]),
+    Note(&'a Record<'static>),
+}
+
+fn header(found: &Found) -> MessageHeader {
+    let Found { channel, sequence, log_time, publish_time, .. } = *found;
+    MessageHeader { channel_id: channel, sequence, log_time, publish_time }
+}
+
+fn read(path: &Path, progress: impl FnMut(u64)) -> Result<Sum, RepairError> {
+    let mut tally = Tally::default();
+    let see = |piece: Piece<'_>| {
+        if let Piece::Message(header, data) = piece {
+            tally.add(&header, data);
+        }
+        Ok(())
+    };
+    walk(path, see, progress)?;
+    Ok(tally.sum())
+}
+
+fn copy(path: &Path, to: &Written, unreadable_bytes: u64, progress: impl FnMut(u64)) -> Result<Sum, RepairError> {
+    let failed = |error: McapError| match error {
+        McapError::Io(error) => cannot_write(&to.path, &error),
+        // What was read does not fit together.
+        other => TakeError::Damaged { path: path.to_owned(), what: other.to_string() }.into(),
+    };
+    let file = to.file.try_clone().map_err(|error| failed(error.into()))?;
+    let options = mcap::WriteOptions::new()
+        .disable_seeking(true)
+        .chunk_size(Some(CHUNK_BYTES))
+        .library(concat!("vultus ", env!("CARGO_PKG_VERSION")));
+    let mut writer = options.create(file).map_err(failed)?;
+    let mut tally = Tally::default();
+    let see = |piece: Piece<'_>| {
+        match piece {
+            Piece::Message(header, data) => {
+                tally.add(&header, data);
+                writer.write_to_known_channel(&header, data)
+            }
+            Piece::Note(Record::Schema { header, data }) => {
+                writer.add_schema_with_id(header.id, &header.name, &header.encoding, data).map(drop)
+            }
+            Piece::Note(Record::Channel(c)) => {
+                writer.add_channel_with_id(c.id, c.schema_id, &c.topic, &c.message_encoding, &c.metadata).map(drop)
+            }
+            Piece::Note(Record::Metadata(metadata)) => writer.write_metadata(metadata),
+            Piece::Note(_) => Ok(()),
+        }
+        .map_err(failed)
+    };
+    let copied = walk(path, see, progress).and_then(|()| {
+        let about = [
+            ("repaired_utc", humantime::format_rfc3339_millis(SystemTime::now()).to_string()),
+            ("unreadable_bytes", unreadable_bytes.to_string()),
+        ];
+        let metadata = about.map(|(key, value)| (key.to_owned(), value)).into();
+        writer.write_metadata(&Metadata { name: REPAIR.to_owned(), metadata }).map_err(failed)?;
+        writer.finish().map_err(failed)?;
+        Ok(tally.sum())
+    });
+    // Dropped after a failure, the writer would try to write the rest.
+    let file = writer.into_inner();
+    let copied = copied?;
+    file.sync_all().map_err(|error| failed(error.into()))?;
+    Ok(copied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Record as Settings;
+    use crate::frame::{CameraId, Frame, PixelFormat, StampKind};
+    use crate::record::{About, Camera, TakeWriter};
+    use crate::time::Timestamp;
+
+    const FRAMES: u64 = 40;
+
+    /// A take of some small pictures, in chunks of ten frames, cut off after so many of a thousand parts.
+    fn cut_take(folder: &Path, thousandths: usize) -> PathBuf {
+        let path = folder.join("take.mcap");
+        let camera = Camera {
+            name: "left".into(),
+            description: "a test".to_owned(),
+            stamp: StampKind::Device,
+            offset_ns: 0,
+            period: std::time::Duration::from_millis(33),
+        };
+        let about = About { cameras: vec![camera], ..About::default() };
+        let mut writer = TakeWriter::create(Some(&path), &Settings::default(), &about).expect("made");
+        for seq in 0..FRAMES {
+            let pixels = (0..64 * 64).map(|n| (n * (seq + 1)) as u8).collect();
+            let at = Timestamp::from_ns(1_000_000_000 + seq as i64 * 33_000_000);
+            let picture = Frame::of_bytes(PixelFormat::Gray, 64, 64, pixels);
+            let frame = Frame { camera: CameraId(0), seq, captured_at: at, received_at: at, ..picture };
+            assert!(writer.frame(&frame).expect("written"));
+            if seq % 10 == 9 {
+                writer.sync().expect("synced");
+            }
+        }
+        let whole = writer.finish(0).expect("finished");
+        let file = File::options().write(true).open(&path).expect("there");
+        file.set_len(whole * thousandths as u64 / 1000).expect("cut");
+        path
+    }
+
+    fn frames(take: &Take) -> Vec<u64> {
+        take.views[0].frames.iter().map(|frame| frame.seq).collect()
+    }
+
+    #[test]
+    fn a_take_that_breaks_off_becomes_whole_with_all_that_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for thousandths in [300, 500, 700, 900, 999] {
+            let path = cut_take(folder.path(), thousandths);
+            let before = Take::open(&path).expect("a take");
+            let mut last = (0, 0);
+            let repaired = repair(&path, None, |done, of| last = (done, of)).expect("repairs").expect("was broken");
+            assert_eq!(last.0, last.1, "progress ends at the end");
+            let after = Take::open(&path).expect("a take");
+            assert!(after.breaks_off.is_none() && !frames(&after).is_empty());
+            assert_eq!((frames(&after), &after.metadata), (frames(&before), &before.metadata));
+            assert_eq!(Some(repaired.unreadable_bytes), before.breaks_off.map(|broken| broken.unreadable_bytes));
+            let summary = mcap::Summary::read(&fs::read(&path).expect("read")).expect("an index").expect("a summary");
+            assert_eq!(summary.stats.map(|stats| stats.message_count), Some(repaired.messages));
+            assert!(summary.metadata_indexes.iter().any(|metadata| metadata.name == REPAIR));
+            assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+            assert!(repair(&path, None, |_, _| ()).expect("is whole").is_none());
+            fs::remove_file(&path).expect("removed");
+        }
+    }
+
+    #[test]
+    fn the_original_stays_when_an_output_is_named_and_when_something_is_in_the_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = cut_take(folder.path(), 500);
+        let was = fs::read(&path).expect("read");
+        let output = folder.path().join("repaired.mcap");
+        let repaired = repair(&path, Some(&output), |_, _| ()).expect("repairs").expect("was broken");
+        assert!(repaired.take.path == output && Take::open(&output).expect("a take").breaks_off.is_none());
+        let message = repair(&path, Some(&output), |_, _| ()).expect_err("it is there").to_string();
+        assert!(message.contains("repaired.mcap is there already"), "{message}");
+        let below = output.join("below/a.mcap");
+        let message = repair(&path, Some(&below), |_, _| ()).expect_err("a file is no folder").to_string();
+        assert!(message.contains("a.mcap cannot be written") && message.contains("--output"), "{message}");
+
+        let recording = File::open(&path).expect("there");
+        recording.lock().expect("locked");
+        let message = repair(&path, None, |_, _| ()).expect_err("in use").to_string();
+        assert!(message.contains("still being recorded"), "{message}");
+        drop(recording);
+        assert_eq!(fs::read(&path).expect("read"), was);
+    }
+
+    #[test]
+    fn a_file_of_which_much_is_damaged_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = cut_take(folder.path(), 500);
+        // What is never written takes no room on the disk.
+        File::options().write(true).open(&path).expect("there").set_len(100 << 20).expect("grown");
+        let message = repair(&path, None, |_, _| ()).expect_err("too much is lost").to_string();
+        assert!(message.contains("104 MB") && message.contains("--output"), "{message}");
+        let output = folder.path().join("rest.mcap");
+        let rest = repair(&path, Some(&output), |_, _| ()).expect("repairs").expect("was broken");
+        assert!(!frames(&rest.take).is_empty());
+    }
+}
