@@ -1,7 +1,7 @@
 //! What `vultus export TAKE --repair` does: a take that was cut short becomes whole.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub(super) fn run(take: &Path, output: Option<&Path>) -> anyhow::Result<ExitCode
     match repaired? {
         None => tracing::info!("{} is whole: nothing to repair", take.display()),
         Some(repaired) if tracing::enabled!(tracing::Level::INFO) => {
-            io::stderr().write_all(account(&repaired).as_bytes())?;
+            status::log_writer().write_all(account(&repaired).as_bytes())?;
         }
         Some(_) => {}
     }
