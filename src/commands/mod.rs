@@ -5,6 +5,7 @@ mod doctor;
 mod live;
 mod options;
 mod page;
+mod repair;
 mod replay;
 mod results;
 mod session;
@@ -67,6 +68,13 @@ enum Verb {
     Replay(replay::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
+    /// What `export --repair` will do
+    #[command(hide = true)]
+    Repair {
+        take: PathBuf,
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Parses the command line and does what it says.
@@ -91,6 +99,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Replay(args) => replay::run(args, config),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
+        Verb::Repair { take, output } => repair::run(take, output.as_deref()),
     }
 }
 
