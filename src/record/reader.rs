@@ -142,6 +142,12 @@ impl Take {
         Scan::begin(path).is_ok()
     }
 
+    /// Whether the file is a take, or is named like one: then [`Take::open`] says what is wrong with it.
+    #[must_use]
+    pub fn is_named_so(path: &Path) -> bool {
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("mcap")) || Self::is_at(path)
+    }
+
     /// Opens the take at `path`, as far as it is there.
     ///
     /// # Errors
