@@ -20,6 +20,8 @@ pub mod encode;
 
 pub mod face;
 
+pub mod survey;
+
 pub mod sync;
 
 pub mod capture;

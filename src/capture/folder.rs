@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{CaptureError, Event, Source, Stream};
 use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
+use crate::record::{Camera, TakenFrame, TakenView};
 use crate::time::Timestamp;
 
 /// Endings of the pictures that can be read.
@@ -49,6 +50,13 @@ impl Folder {
             Self::BuiltIn(dir) => {
                 dir.get_file(file).map(|file| Cow::Borrowed(file.contents())).ok_or(io::ErrorKind::NotFound.into())
             }
+        }
+    }
+
+    fn bytes(&self, file: &Path) -> u64 {
+        match self {
+            Self::Disk(path) => std::fs::metadata(path.join(file)).map_or(0, |metadata| metadata.len()),
+            Self::BuiltIn(dir) => dir.get_file(file).map_or(0, |file| file.contents().len() as u64),
         }
     }
 
@@ -326,6 +334,33 @@ impl FolderSource {
     #[must_use]
     pub fn picture_count(&self) -> usize {
         self.pictures.len()
+    }
+
+    /// What its pictures take on the disk; one that is missing takes nothing.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.pictures.iter().map(|picture| self.folder.bytes(&picture.file)).sum()
+    }
+
+    /// What is known of it without a look at a picture.
+    #[must_use]
+    pub fn view(&self) -> TakenView {
+        let frame = |picture: &Picture| TakenFrame {
+            seq: picture.seq,
+            captured_at: picture.captured_at,
+            received_at: picture.received_at,
+            picture: None,
+        };
+        let Stream { name, description, stamp, period, .. } = self.stream.clone();
+        let ending = self.pictures.first().and_then(|picture| picture.file.extension());
+        TakenView {
+            camera: Camera { name, description, stamp, offset_ns: 0, period },
+            frames: self.pictures.iter().map(frame).collect(),
+            faces: Vec::new(),
+            format: ending.map(|ending| ending.to_string_lossy().to_ascii_uppercase()),
+            gaps: Vec::new(),
+            clock_resets: 0,
+        }
     }
 
     /// When the last picture's time is over.
