@@ -2,6 +2,7 @@
 
 mod cameras;
 mod doctor;
+mod info;
 mod live;
 mod options;
 mod page;
@@ -66,6 +67,7 @@ struct Global {
 enum Verb {
     Live(live::Args),
     Replay(replay::Args),
+    Info(info::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
     /// What `export --repair` will do
@@ -97,6 +99,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Live(args) => live::run(args, config),
         Verb::Replay(args) => replay::run(args, config),
+        Verb::Info(args) => info::run(args),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
         Verb::Repair { take, output } => repair::run(take, output.as_deref()),
