@@ -8,6 +8,7 @@ pub mod rig;
 pub mod serving;
 pub mod shape;
 pub mod site;
+pub mod takes;
 pub mod visit;
 pub mod watcher;
 

@@ -1,0 +1,49 @@
+//! Takes as files: what is in them, read by other means than the program's own.
+
+use std::path::{Path, PathBuf};
+
+use mcap::read::Options;
+
+/// A message: topic, sequence, log and publish time, and what it says.
+pub type Message = (String, u32, u64, u64, Vec<u8>);
+
+/// All messages of whole chunks, in the order of the file.
+pub fn messages(file: &Path) -> Vec<Message> {
+    let bytes = std::fs::read(file).expect("the take");
+    let stream = mcap::MessageStream::new_with_options(&bytes, Options::IgnoreEndMagic.into()).expect("an MCAP file");
+    stream
+        .map_while(Result::ok)
+        .map(|m| (m.channel.topic.clone(), m.sequence, m.log_time, m.publish_time, m.data.into_owned()))
+        .collect()
+}
+
+/// Records the bundled take, or the part of it that `options` name, into `folder`.
+pub fn record(folder: &Path, options: &[&str]) -> PathBuf {
+    let file = folder.join("take.mcap");
+    let mut vultus = super::vultus();
+    vultus.args(["replay", "--as-fast-as-possible", "--headless", "--results"]).arg(folder.join("results.jsonl"));
+    vultus.args(options).arg("--record").arg(&file).arg(super::take()).assert().success();
+    file
+}
+
+/// Random numbers, the same for the same seed (Marsaglia's xorshift).
+pub struct Dice(u64);
+
+impl Dice {
+    /// The seed is that of `VULTUS_TEST_SEED`, else of the clock; a test that fails shows it.
+    pub fn new() -> Self {
+        let told = std::env::var("VULTUS_TEST_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+        let since_1970 = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let seed = told.unwrap_or(since_1970.as_nanos() as u64);
+        println!("VULTUS_TEST_SEED={seed}");
+        Self(seed ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
