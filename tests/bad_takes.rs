@@ -1,0 +1,363 @@
+//! Takes that are cut off, damaged, strange or full of odd times: what is there is read, the rest is named.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, also outside the test functions"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mcap::records::op;
+use serde_json::Value;
+use support::takes::{Dice, messages, record};
+use support::{parse, take, vultus, without_times};
+use vultus::record::{Take, TakeFile, repair};
+use vultus::survey::Survey;
+
+/// Takes into which one byte is put that is wrong.
+const FLIPS: usize = 300;
+
+/// Runs `vultus ARGS`, which must end with `code`; what it said on standard output and standard error.
+fn run(args: &[&str], code: i32) -> (String, String) {
+    let output = vultus().args(args).assert().code(code);
+    let [out, said] = [&output.get_output().stdout, &output.get_output().stderr]
+        .map(|text| String::from_utf8_lossy(text).into_owned());
+    assert!(!said.contains("panicked"), "{said}");
+    (out, said)
+}
+
+fn fast<'a>(take: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["replay", "--as-fast-as-possible", "--headless", "--results", "/dev/null", take], more].concat()
+}
+
+fn assert_names(said: &str, things: &[&str]) {
+    for thing in things {
+        assert!(said.contains(thing), "`{thing}` is not named in: {said}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path is UTF-8")
+}
+
+/// All that the library can do with a take; nothing of it may panic. The frames that were read, or why none were.
+fn use_all(file: &Path) -> Result<Vec<Vec<u64>>, String> {
+    let take = Take::open(file).map_err(|error| error.to_string())?;
+    let mut pictures = TakeFile::open(file).expect("it was opened before");
+    for frame in take.views.iter().flat_map(|view| &view.frames) {
+        let _ = frame.picture.map(|place| pictures.picture(place));
+    }
+    let _ = Survey::of_take(&take).map(|survey| serde_json::to_string(&survey).expect("JSON"));
+    Ok(take.views.iter().map(|view| view.frames.iter().map(|frame| frame.seq).collect()).collect())
+}
+
+/// Where each kind of record stands in the file: the first and the last of it, inside chunks too.
+fn records(bytes: &[u8]) -> BTreeMap<u8, Vec<(usize, usize)>> {
+    let mut found: BTreeMap<u8, Vec<(usize, usize)>> = BTreeMap::new();
+    let mut at = mcap::MAGIC.len();
+    while let Some(head) = bytes.get(at..at + 9) {
+        let length = u64::from_le_bytes(head[1..].try_into().expect("eight bytes")) as usize;
+        let places = found.entry(head[0]).or_default();
+        places.push((at, 9 + length));
+        if places.len() > 2 {
+            places.remove(1);
+        }
+        // Uncompressed, a chunk's records follow its header of 40 bytes.
+        at += 9 + if head[0] == op::CHUNK { 40 } else { length };
+        if head[0] == op::FOOTER {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_take_is_read_as_far_as_it_is_there_wherever_it_is_cut_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = record(folder.path(), &["--to", "1"]);
+    let bytes = fs::read(&whole).expect("read");
+    let frames = use_all(&whole).expect("it is whole");
+    let kinds = records(&bytes);
+    for kind in [op::HEADER, op::SCHEMA, op::CHANNEL, op::MESSAGE, op::CHUNK, op::METADATA, op::CHUNK_INDEX, op::FOOTER]
+    {
+        assert!(kinds.contains_key(&kind), "there is a record of kind {kind}");
+    }
+    let mut ends: Vec<usize> = (0..=mcap::MAGIC.len()).collect();
+    for (at, length) in kinds.into_values().flatten() {
+        ends.extend([0, 1, 5, 9, 12, 20, 31, 40, length / 2, length - 1].map(|into| at + into.min(length)));
+    }
+    ends.extend([9, 8, 4, 1].map(|before| bytes.len() - before));
+    ends.sort_unstable();
+    ends.dedup();
+    println!("{} places of {}", ends.len(), bytes.len());
+    let (cut, repaired) = (folder.path().join("cut.mcap"), folder.path().join("repaired.mcap"));
+    let mut last = 0;
+    for end in ends {
+        fs::write(&cut, &bytes[..end]).expect("written");
+        let kept = match use_all(&cut) {
+            Ok(kept) => kept,
+            Err(said) => {
+                assert!(last == 0 && (said.contains("no take") || said.contains("breaks off")), "{end}: {said}");
+                assert!(repair(&cut, Some(&repaired), |_, _| ()).is_err() && !repaired.exists());
+                continue;
+            }
+        };
+        assert!(kept.iter().zip(&frames).all(|(kept, all)| all.starts_with(kept)), "{end}: {kept:?}");
+        let count = kept.iter().map(Vec::len).sum();
+        assert!(count >= last, "{end}: with more of the file there are fewer frames");
+        last = count;
+        repair(&cut, Some(&repaired), |_, _| ()).expect("repairs").expect("it is cut off");
+        assert_eq!(use_all(&repaired).as_ref(), Ok(&kept), "{end}");
+        assert!(messages(&repaired).len() >= messages(&cut).len());
+        fs::remove_file(&repaired).expect("removed");
+    }
+    assert_eq!(last, frames.iter().map(Vec::len).sum::<usize>());
+}
+
+#[test]
+fn the_program_says_that_a_take_is_cut_off_and_how_to_mend_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "1"]);
+    let bytes = fs::read(&file).expect("read");
+    for (end, code) in [(bytes.len() * 2 / 3, 0), (bytes.len() - 8, 0), (30, 1), (4, 1)] {
+        fs::write(&file, &bytes[..end]).expect("written");
+        let (_, said) = run(&fast(text(&file), &[]), code);
+        let (out, why) = run(&["info", text(&file)], code);
+        if code == 0 {
+            assert_names(&said, &["take.mcap was never closed", "--repair"]);
+            assert_names(&out, &["BREAKS OFF", "take.mcap --repair"]);
+        } else {
+            assert_names(&said, &["take.mcap"]);
+            assert_names(&why, &["take.mcap"]);
+        }
+    }
+}
+
+#[test]
+fn no_wrong_byte_makes_it_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.4"]);
+    let mut bytes = fs::read(&file).expect("read");
+    // Most of the file is pictures, so what is not is damaged more often than its share.
+    let notes: Vec<(usize, usize)> = records(&bytes).into_values().flatten().collect();
+    let mut dice = Dice::new();
+    let repaired = folder.path().join("repaired.mcap");
+    let mut read = 0;
+    for n in 0..FLIPS {
+        let at = if n % 3 == 0 {
+            dice.below(bytes.len() as u64) as usize
+        } else {
+            let (at, length) = notes[dice.below(notes.len() as u64) as usize];
+            at + dice.below(length.min(60) as u64) as usize
+        };
+        let was = bytes[at];
+        bytes[at] ^= 1 << dice.below(8);
+        fs::write(&file, &bytes).expect("written");
+        bytes[at] = was;
+        match use_all(&file) {
+            Ok(_) => read += 1,
+            Err(said) => assert_names(&said, &["take.mcap"]),
+        }
+        let _ = repair(&file, Some(&repaired), |_, _| ());
+        let _ = fs::remove_file(&repaired);
+    }
+    println!("{read} of {FLIPS} could be read");
+    assert!(read > FLIPS / 3, "one wrong byte seldom spoils a take: {read} of {FLIPS}");
+}
+
+/// Puts `other` in the place of `what`, which is as long, wherever it is.
+fn replace(file: &Path, what: &[u8], other: &[u8]) {
+    assert_eq!(what.len(), other.len());
+    let mut bytes = fs::read(file).expect("read");
+    let places: Vec<usize> = (0..bytes.len() - what.len()).filter(|&at| bytes[at..].starts_with(what)).collect();
+    assert!(!places.is_empty(), "it is in the file");
+    places.into_iter().for_each(|at| bytes[at..at + other.len()].copy_from_slice(other));
+    fs::write(file, bytes).expect("written");
+}
+
+#[test]
+fn what_is_no_take_of_ours_is_named_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, content: &[u8]| {
+        let file = folder.path().join(name);
+        fs::write(&file, content).expect("written");
+        file
+    };
+    let mut others = mcap::Writer::new(std::io::Cursor::new(Vec::new())).expect("a writer");
+    let channel = others.add_channel(0, "/odometry", "json", &BTreeMap::new()).expect("a channel");
+    let header = mcap::records::MessageHeader { channel_id: channel, sequence: 0, log_time: 1, publish_time: 1 };
+    others.write_to_known_channel(&header, b"{}").expect("written");
+    others.finish().expect("finished");
+    // A chunk of 64 bytes: times, size, checksum, then the name of its compression.
+    let mut compressed = [mcap::MAGIC, &[op::CHUNK], &64_u64.to_le_bytes(), &[0; 28], &4_u32.to_le_bytes()].concat();
+    compressed.extend_from_slice(b"zstd");
+    compressed.extend_from_slice(&[0; 28]);
+    let newer = record(folder.path(), &["--to", "0.2"]);
+    replace(&newer, b"layout\x01\0\0\x001", b"layout\x01\0\0\x009");
+    let cases = [
+        (file("empty.mcap", b""), "does not begin as an MCAP file"),
+        (file("letter.mcap", b"Dear take,\n"), "does not begin as an MCAP file"),
+        (file("others.mcap", &others.into_inner().into_inner()), "no take of vultus"),
+        (file("compressed.mcap", &compressed), "mcap decompress"),
+        (newer, "update vultus"),
+    ];
+    for (file, reason) in &cases {
+        for args in [&fast(text(file), &[])[..], &["info", text(file)]] {
+            assert_names(&run(args, 1).1, &[text(file), reason]);
+        }
+        let message = repair(file, None, |_, _| ()).expect_err("it is no take").to_string();
+        assert_names(&message, &[text(file), reason]);
+    }
+    let a_folder = folder.path().join("folder.mcap");
+    fs::create_dir(&a_folder).expect("made");
+    assert_names(&run(&["info", text(&a_folder)], 3).1, &["folder.mcap", "rig.json"]);
+    assert!(repair(&a_folder, None, |_, _| ()).is_err());
+}
+
+#[test]
+fn a_take_that_names_a_camera_of_which_it_says_nothing_is_damaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.5"]);
+    replace(&file, br#""name":"cam3""#, br#""name":"camX""#);
+    for args in [&fast(text(&file), &[])[..], &["info", text(&file)]] {
+        assert_names(&run(args, 1).1, &["take.mcap is damaged", "set "]);
+    }
+}
+
+/// The bundled take, of which one camera's rows (number, capture, arrival) are others.
+fn altered(folder: &Path, camera: &str, alter: impl Fn([i64; 3]) -> Option<[i64; 3]>) -> PathBuf {
+    let copy = folder.join("altered");
+    for name in ["cam0", "cam1", "cam2", "cam3"] {
+        fs::create_dir_all(copy.join(name)).expect("made");
+        for entry in fs::read_dir(take().join(name)).expect("a camera") {
+            let entry = entry.expect("a file");
+            fs::copy(entry.path(), copy.join(name).join(entry.file_name())).expect("copied");
+        }
+    }
+    fs::copy(take().join("rig.json"), copy.join("rig.json")).expect("copied");
+    let times = copy.join(camera).join("timestamps.csv");
+    let mut rows = vec!["seq,captured_ns,received_ns".to_owned()];
+    for row in fs::read_to_string(&times).expect("read").lines().skip(1) {
+        let numbers: Vec<i64> = row.split(',').map(|number| number.trim().parse().expect("a number")).collect();
+        let row = alter(numbers.try_into().expect("three columns"));
+        rows.extend(row.map(|[seq, captured, received]| format!("{seq},{captured},{received}")));
+    }
+    fs::write(times, rows.join("\n") + "\n").expect("written");
+    copy
+}
+
+/// Records a folder, replays what was recorded, and gives what `vultus info` tells of both.
+fn there_and_back(folder: &Path, altered: &Path) -> [Value; 2] {
+    let file = folder.join("there.mcap");
+    let results = ["a", "b"].map(|name| folder.join(name));
+    let replay = |take: &Path, results: &Path, more: &[&str]| {
+        let args = ["replay", "--as-fast-as-possible", "--headless", "--results", text(results), text(take)];
+        run(&[&args[..], more].concat(), 0);
+        without_times(parse(&fs::read_to_string(results).expect("results")))
+    };
+    let first = replay(altered, &results[0], &["--record", text(&file)]);
+    let second = replay(&file, &results[1], &[]);
+    assert!(!first.is_empty() && first == second, "the take gives the results of the folder");
+    [altered, &file].map(|take| {
+        assert!(run(&["info", text(take)], 0).0.lines().count() > 20);
+        serde_json::from_str(&run(&["info", "--json", text(take)], 0).0).expect("JSON")
+    })
+}
+
+const FIVE_SECONDS: i64 = 5_000_000_000;
+
+#[test]
+fn a_camera_whose_clock_jumps_is_recorded_replayed_and_told_of() {
+    for (captured_by, received_by) in [(-FIVE_SECONDS, 0), (FIVE_SECONDS, 0), (0, -FIVE_SECONDS), (0, FIVE_SECONDS)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let jump = |[seq, captured, received]: [i64; 3]| {
+            let by = if seq >= 85 { (captured_by, received_by) } else { (0, 0) };
+            Some([seq, captured + by.0, received + by.1])
+        };
+        let altered = altered(folder.path(), "cam1", jump);
+        let told = there_and_back(folder.path(), &altered);
+        assert_eq!(told[0]["cameras"][1]["frames"], told[1]["cameras"][1]["frames"]);
+        for told in told {
+            let camera = &told["cameras"][1];
+            let back = camera["clock_back"].as_u64().expect("a number");
+            // Arrivals that are set back come first: then the older exposures are behind the younger ones.
+            assert_eq!(back, u64::from(captured_by < 0 || received_by < 0), "{captured_by} {received_by}");
+            let longest = camera["interval_ms"]["max"].as_f64().expect("a number");
+            assert_eq!(longest > 4_000.0, captured_by > 0, "{longest} ms");
+        }
+    }
+}
+
+#[test]
+fn a_camera_without_frames_stays_a_camera() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let altered = altered(folder.path(), "cam2", |_| None);
+    for told in there_and_back(folder.path(), &altered) {
+        let silent = &told["cameras"][2];
+        assert_eq!((&silent["frames"], &silent["mean_fps"]), (&0.into(), &Value::Null));
+        assert!(told["sets"]["formed"].as_u64() > Some(50) && told["sets"]["by_views"][4] == 0);
+    }
+    let file = folder.path().join("there.mcap");
+    assert_names(&run(&fast(text(&file), &[]), 0).1, &["camera `cam2` has no frame", "there.mcap"]);
+}
+
+#[test]
+fn a_take_that_cannot_be_made_is_refused_with_the_reason_and_nothing_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let a_file = folder.path().join("file");
+    fs::write(&a_file, "").expect("written");
+    let below = a_file.join("take.mcap");
+    let bundled = take();
+    assert_names(&run(&fast(text(&bundled), &["--record", text(&below)]), 1).1, &[text(&a_file), "--record FILE"]);
+    assert_names(&run(&fast(text(&bundled), &["--record", text(&a_file)]), 1).1, &["file is there already"]);
+    if cfg!(target_os = "linux") {
+        // Not even root may.
+        let said = run(&fast(text(&bundled), &["--record", "/proc/take.mcap"]), 1).1;
+        assert_names(&said, &["/proc", "--record FILE"]);
+    }
+    let config = folder.path().join("vultus.toml");
+    fs::write(&config, "[record]\nkeep_free_mb = 1_000_000\n").expect("written");
+    let full = folder.path().join("full.mcap");
+    if free_mb(folder.path()) < 1_000_000 {
+        let said = run(&fast(text(&bundled), &["--config", text(&config), "--record", text(&full)]), 1).1;
+        assert_names(&said, &["nearly full", "record.keep_free_mb", "Make room"]);
+    }
+    assert!(!full.exists());
+}
+
+/// What the disk of `folder` can take; more than any disk where the system does not tell.
+fn free_mb(folder: &Path) -> u64 {
+    #[cfg(unix)]
+    let free = rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize / 1_000_000);
+    #[cfg(not(unix))]
+    let free = u64::MAX;
+    free
+}
+
+/// As a disk does that becomes full: a shell's limit of the size of files.
+#[cfg(unix)]
+#[test]
+fn a_take_of_which_the_end_found_no_room_can_be_repaired() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("take.mcap");
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vultus"), "replay"])
+        .args(["--headless", "--results", "/dev/null", "--record"])
+        .args([&file, &take()])
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(1), "{said}");
+    assert_names(&said, &["the recording ended before the run did", "take.mcap cannot be written"]);
+    let kept = use_all(&file).expect("what found room is there");
+    assert!(kept.iter().all(|frames| frames.len() > 10), "{kept:?}");
+    repair(&file, None, |_, _| ()).expect("repairs").expect("it is cut off");
+    assert_eq!(use_all(&file), Ok(kept));
+    assert_names(&run(&["info", text(&file)], 0).0, &["whole; it was cut short once, and repaired"]);
+}
