@@ -75,10 +75,10 @@ pub fn repair(
 ) -> Result<Option<Repaired>, RepairError> {
     // The file itself, not a link that would be replaced.
     let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
-    let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
-    let unreadable_bytes = breaks_off.unreadable_bytes;
     // A recording holds a lock while it grows, and a repair holds one too.
     let _lock = lock(path)?;
+    let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
+    let unreadable_bytes = breaks_off.unreadable_bytes;
     if output.is_none() && unreadable_bytes > MOST_UNREADABLE {
         return Err(RepairError::TooMuchLost { path: path.clone(), unreadable_mb: unreadable_bytes / disk::MB });
     }
@@ -163,15 +163,13 @@ impl Written {
     /// Lets the file stay: in the place of the original, or where it is. Says where.
     fn keep(&mut self, original: &Path, in_place: bool) -> Result<PathBuf, RepairError> {
         let path = if in_place { original } else { &self.path };
-        let keep = || -> io::Result<()> {
-            self.file.sync_all()?;
-            if in_place {
+        if in_place {
+            let take_its_place = || {
                 fs::set_permissions(&self.path, fs::metadata(original)?.permissions())?;
-                fs::rename(&self.path, original)?;
-            }
-            Ok(())
-        };
-        keep().map_err(|error| cannot_write(path, &error))?;
+                fs::rename(&self.path, original)
+            };
+            take_its_place().map_err(|error| cannot_write(path, &error))?;
+        }
         disk::sync_folder(disk::folder_of(path));
         self.is_kept = true;
         Ok(path.to_owned())
