@@ -55,7 +55,7 @@ impl Recording {
             let source = std::io::ErrorKind::NotFound.into();
             return Err(CaptureError::Read { path: path.clone(), source });
         }
-        if !path.is_dir() && Take::is_at(path) {
+        if !path.is_dir() && (super::has_ending(path, &["mcap"]) || Take::is_at(path)) {
             return Self::of_take(Take::open(path)?);
         }
         if !path.is_dir() {
