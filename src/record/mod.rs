@@ -5,6 +5,7 @@
 //! The thread between the cameras and the file is the pipeline's.
 
 mod about;
+mod channels;
 mod disk;
 mod messages;
 mod reader;
