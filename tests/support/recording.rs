@@ -1,0 +1,144 @@
+//! Runs of a take with a recorder, and what their recordings hold.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foxglove::Decode;
+use foxglove::messages::CompressedImage;
+use mcap::read::{LinearReader, Options};
+use mcap::records::Record as McapRecord;
+use vultus::capture::recording::Recording;
+use vultus::capture::{Source, Stream};
+use vultus::config::{Config, Record, RuntimeChoice};
+use vultus::frame::StampKind;
+use vultus::infer::Runtime;
+use vultus::infer::manifest::Models;
+use vultus::pipeline::counters::Counters;
+use vultus::pipeline::stop::Stop;
+use vultus::pipeline::vision::Vision;
+use vultus::pipeline::{self, Pacing, PipelineError, Plan};
+use vultus::record::{About, Camera, Recorder};
+use vultus::scene::Scene;
+use vultus::time::Clock;
+
+/// A replay of a take, with a recorder.
+pub struct Run {
+    pub recording: Recording,
+    pub recorder: Recorder,
+    pub runtime: RuntimeChoice,
+    pub counters: Arc<Counters>,
+    pub stop: Stop,
+}
+
+impl Run {
+    /// Of the take, recorded to `folder` when asked to.
+    pub fn of(take: &Path, folder: &Path) -> Self {
+        Self::with(Recording::open(&[take.to_owned()], false).expect("a take"), folder)
+    }
+
+    /// The same of a take that is open.
+    pub fn with(recording: Recording, folder: &Path) -> Self {
+        let recorder = recorder(folder, &recording.sources);
+        let counters = Arc::new(Counters::new(recording.sources.len()));
+        Self { recording, recorder, runtime: RuntimeChoice::Tract, counters, stop: Stop::default() }
+    }
+
+    pub fn fast(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
+        self.paced(Pacing::AsFastAsPossible, publish)
+    }
+
+    pub fn at_its_own_pace(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
+        let pacing = self.real_time(1.0);
+        self.paced(pacing, publish)
+    }
+
+    /// The take's own pace, times `speed`, from now on.
+    pub fn real_time(&self, speed: f64) -> Pacing {
+        Pacing::RealTime(Clock::replay(self.recording.starts_at, speed))
+    }
+
+    /// Runs; `publish` is told how many sets there were before, and the records.
+    pub fn paced(self, pacing: Pacing, mut publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
+        let mut sets = 0;
+        self.run(pacing, |_, lines| {
+            publish(sets, lines);
+            sets += 1;
+        })
+    }
+
+    /// Runs; `publish` is told the scene and its records.
+    pub fn run(self, pacing: Pacing, mut publish: impl FnMut(&Scene, &[u8]) + Send) -> Result<(), PipelineError> {
+        let Self { recording, recorder, runtime, counters, stop } = self;
+        let config = Config::default();
+        let names: Vec<_> = recording.sources.iter().map(|source| source.stream().name.clone()).collect();
+        let runtime = Runtime::start(runtime).expect("a runtime");
+        let models = Models::load(None).expect("the built-in models");
+        let vision = Vision::new(&config, &models, &runtime, names.len(), false).expect("the stages");
+        let plan = Plan {
+            pacing,
+            transport_allowance: Duration::from_millis(10),
+            offsets_ns: names.iter().map(|_| 0).collect(),
+            starts_at: recording.starts_at,
+            ends_at: None,
+            stop: &stop,
+            counters: &counters,
+            recorder: &recorder,
+        };
+        let mut lines = Vec::new();
+        pipeline::run(recording.sources, vision, &plan, |scene| {
+            lines.clear();
+            scene.write_records(&names, &mut lines)?;
+            recorder.records(scene.at, &lines);
+            publish(scene, &lines);
+            Ok(())
+        })
+    }
+}
+
+/// A recorder of those cameras into `folder`.
+pub fn recorder(folder: &Path, sources: &[Box<dyn Source>]) -> Recorder {
+    let camera = |stream: &Stream| Camera {
+        name: stream.name.clone(),
+        description: stream.description.clone(),
+        stamp: StampKind::Device,
+        offset_ns: 1_500_000,
+    };
+    let settings = Record { folder: folder.to_owned(), keep_free_mb: 10 };
+    let run = serde_json::json!({"vultus": "0.1.0", "models": {"a": "b"}, "rig": null});
+    Recorder::new(settings, About { cameras: sources.iter().map(|source| camera(source.stream())).collect(), run })
+}
+
+/// A message of a recording: topic, sequence, log and publish time, and the picture's or record's bytes.
+pub type Message = (String, u32, u64, u64, Vec<u8>);
+
+/// All whole chunks' messages, in the order of the file.
+pub fn messages(file: &[u8]) -> Vec<Message> {
+    let stream = mcap::MessageStream::new_with_options(file, Options::IgnoreEndMagic.into()).expect("an MCAP file");
+    let whole = stream.map_while(Result::ok);
+    whole
+        .map(|message| {
+            let data = if message.channel.topic.ends_with("/image") {
+                let image = CompressedImage::decode(&*message.data).expect("a CompressedImage");
+                let stamp = image.timestamp.expect("a timestamp").total_nanos();
+                assert_eq!((stamp, &*image.format), (message.publish_time, "jpeg"));
+                assert_eq!(message.channel.topic, format!("/camera/{}/image", image.frame_id));
+                image.data.to_vec()
+            } else {
+                message.data.into_owned()
+            };
+            (message.channel.topic.clone(), message.sequence, message.log_time, message.publish_time, data)
+        })
+        .collect()
+}
+
+/// All metadata records of a recording, by name.
+pub fn metadata(file: &[u8]) -> BTreeMap<String, BTreeMap<String, String>> {
+    let records = LinearReader::new(file).expect("an MCAP file");
+    let metadata = records.filter_map(|record| match record.expect("a record") {
+        McapRecord::Metadata(metadata) => Some((metadata.name, metadata.metadata)),
+        _ => None,
+    });
+    metadata.collect()
+}
