@@ -87,8 +87,7 @@ fn recordings_start_and_stop_while_the_run_goes_on() {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut begun = 0;
     // At half its pace, and with something on the disk before a stop: so both fit in on a busy machine too.
-    let pacing = run.real_time(0.5);
-    run.paced(pacing, |set, _| match set {
+    run.paced(0.5, |set, _| match set {
         2 | 10 => {
             files.push(recorder.start().expect("starts"));
             begun = recorder.status().bytes;

@@ -45,31 +45,31 @@ impl Run {
         Self { recording, recorder, runtime: RuntimeChoice::Tract, counters, stop: Stop::default() }
     }
 
+    /// Runs as fast as it can; `publish` is told how many sets there were before, and the records.
     pub fn fast(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
-        self.paced(Pacing::AsFastAsPossible, publish)
+        self.counted(None, publish)
     }
 
+    /// The same at the take's own pace.
     pub fn at_its_own_pace(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
-        let pacing = self.real_time(1.0);
-        self.paced(pacing, publish)
+        self.paced(1.0, publish)
     }
 
-    /// The take's own pace, times `speed`, from now on.
-    pub fn real_time(&self, speed: f64) -> Pacing {
-        Pacing::RealTime(Clock::replay(self.recording.starts_at, speed))
+    /// The same at `speed` times the take's own pace.
+    pub fn paced(self, speed: f64, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
+        self.counted(Some(speed), publish)
     }
 
-    /// Runs; `publish` is told how many sets there were before, and the records.
-    pub fn paced(self, pacing: Pacing, mut publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
+    fn counted(self, speed: Option<f64>, mut publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
         let mut sets = 0;
-        self.run(pacing, |_, lines| {
+        self.run(speed, |_, lines| {
             publish(sets, lines);
             sets += 1;
         })
     }
 
-    /// Runs; `publish` is told the scene and its records.
-    pub fn run(self, pacing: Pacing, mut publish: impl FnMut(&Scene, &[u8]) + Send) -> Result<(), PipelineError> {
+    /// Runs, as fast as it can if no speed is given; `publish` is told the scene and its records.
+    pub fn run(self, speed: Option<f64>, mut publish: impl FnMut(&Scene, &[u8]) + Send) -> Result<(), PipelineError> {
         let Self { recording, recorder, runtime, counters, stop } = self;
         let config = Config::default();
         let names: Vec<_> = recording.sources.iter().map(|source| source.stream().name.clone()).collect();
@@ -77,7 +77,8 @@ impl Run {
         let models = Models::load(None).expect("the built-in models");
         let vision = Vision::new(&config, &models, &runtime, names.len(), false).expect("the stages");
         let plan = Plan {
-            pacing,
+            pacing: speed
+                .map_or(Pacing::AsFastAsPossible, |speed| Pacing::RealTime(Clock::replay(recording.starts_at, speed))),
             transport_allowance: Duration::from_millis(10),
             offsets_ns: names.iter().map(|_| 0).collect(),
             starts_at: recording.starts_at,
