@@ -19,10 +19,13 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+mod measure;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use measure::{Process, median, percentile};
 use serde_json::Value;
 use support::browser::Browser;
 use support::serving::Serving;
@@ -37,8 +40,6 @@ const MEASURED: usize = 600;
 const BROWSER_WARM_UP: usize = 600;
 const STALL: Duration = Duration::from_secs(30);
 const SOAK: Duration = Duration::from_secs(600);
-/// Clock ticks a second in `/proc`: so on every Linux.
-const TICKS_PER_S: f64 = 100.0;
 
 fn main() {
     // cargo adds an option of its own.
@@ -110,20 +111,13 @@ impl Program {
         }
     }
 
-    /// CPU seconds of the program, and of its thread `serve`.
-    fn cpu_s(&self) -> (f64, f64) {
-        let process = format!("/proc/{}", self.serving.id());
-        let tasks = fs::read_dir(format!("{process}/task")).expect("Linux tells").flatten();
-        let is_server = |path: &Path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "serve");
-        let server = tasks.map(|task| task.path()).find(|path| is_server(path));
-        (ticks(Path::new(&process)), server.map_or(0.0, |path| ticks(&path)))
+    fn process(&self) -> Process {
+        Process::of(self.serving.id())
     }
 
-    /// Resident memory in MB.
-    fn memory_mb(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.serving.id())).expect("Linux tells");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("resident memory");
-        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+    /// CPU seconds of the program, and of its thread `serve`.
+    fn cpu_s(&self) -> (f64, f64) {
+        (self.process().cpu_s(), self.process().thread_cpu_s("serve"))
     }
 
     /// Runs `beside` from the start, and measures when `warm_up` sets are through.
@@ -141,11 +135,10 @@ impl Program {
             let (seconds, now) = (began.elapsed().as_secs_f64(), self.cpu_s());
             let stale = self.stale() - stale;
             beside.join().expect("the client goes on");
-            let mut latencies = self.latencies_ms()[warm_up..warm_up + MEASURED].to_vec();
-            latencies.sort_by(f64::total_cmp);
+            let latencies = &self.latencies_ms()[warm_up..warm_up + MEASURED];
             Cost {
-                p50_ms: latencies[MEASURED / 2],
-                p99_ms: latencies[MEASURED * 99 / 100],
+                p50_ms: percentile(latencies, 50),
+                p99_ms: percentile(latencies, 99),
                 cpu_percent: (now.0 - cpu.0) / seconds * 100.0,
                 serve_percent: (now.1 - cpu.1) / seconds * 100.0,
                 sets_per_s: MEASURED as f64 / seconds,
@@ -164,14 +157,6 @@ impl Program {
     fn stale(&self) -> f64 {
         self.serving.state()["sets"]["stale"].as_f64().expect("a number")
     }
-}
-
-/// CPU time of a process or a thread, seconds (proc_pid_stat(5): utime and stime).
-fn ticks(of: &Path) -> f64 {
-    let stat = fs::read_to_string(of.join("stat")).expect("Linux tells");
-    // The name before may hold anything, also spaces.
-    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
-    fields.map(|field| field.parse::<f64>().expect("a number")).sum::<f64>() / TICKS_PER_S
 }
 
 /// Runs without anybody watching, and with `beside`, in turn.
@@ -209,12 +194,6 @@ fn print(name: &str, cost: Cost) {
     );
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 /// A client that takes nothing for a while, and then goes on.
 fn stalled(take: &Path) {
     let program = Program::start(take);
@@ -223,20 +202,15 @@ fn stalled(take: &Path) {
         let update = watcher.next();
         watcher.acknowledge(&update);
     });
-    let (from, memory, stale) = (program.latencies_ms().len(), program.memory_mb(), program.stale());
+    let (from, memory, stale) = (program.latencies_ms().len(), program.process().memory_mb(), program.stale());
     std::thread::sleep(STALL);
     let latencies = program.latencies_ms();
-    let p99 = |latencies: &[f64]| {
-        let mut sorted = latencies.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() * 99 / 100]
-    };
     println!(
         "p99 {:.1} ms before, {:.1} ms while the client stalled",
-        p99(&latencies[30..from]),
-        p99(&latencies[from..])
+        percentile(&latencies[30..from], 99),
+        percentile(&latencies[from..], 99)
     );
-    println!("memory {memory:.1} MB before, {:.1} MB after", program.memory_mb());
+    println!("memory {memory:.1} MB before, {:.1} MB after", program.process().memory_mb());
     println!("{} sets stale meanwhile", program.stale() - stale);
     let began = Instant::now();
     let mut messages = 0;
@@ -259,7 +233,8 @@ fn soak(take: &Path) {
     while began.elapsed() < SOAK + Duration::from_secs(1) {
         if began.elapsed() >= next {
             let analysed = program.serving.analysed();
-            println!("{:4.0} s: {:.1} MB, {analysed} sets", began.elapsed().as_secs_f64(), program.memory_mb());
+            let memory_mb = program.process().memory_mb();
+            println!("{:4.0} s: {memory_mb:.1} MB, {analysed} sets", began.elapsed().as_secs_f64());
             next += Duration::from_secs(30);
         }
         let mut watcher = Watcher::of(&program.serving);

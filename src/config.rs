@@ -218,7 +218,7 @@ pub struct Inference {
 }
 
 /// What a recording keeps of a frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordContent {
     /// The whole picture.

@@ -5,12 +5,15 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "this is a test, also outside the test functions")]
 
+mod support;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use vultus::record::{Take, TakeFile};
 
 /// The machines are as large as the computer: one at a time.
 static ONE: Mutex<()> = Mutex::new(());
@@ -22,6 +25,8 @@ search_side = 64
 region_side = 32
 search_every = 1000000
 threshold = 1.0
+[record]
+keep_free_mb = 10
 ";
 const CONFIG: &str = "/root/config/vultus.toml";
 
@@ -218,6 +223,59 @@ fn a_camera_that_stalls_is_given_up_and_brought_back_and_the_other_goes_on() {
     let after: Vec<_> = sets.iter().filter(|set| at(set) > goes_on + 6 * second).collect();
     let both = after.iter().filter(|set| cameras_of(set).len() == 2).count();
     assert!(both >= 2 && both * 10 >= after.len() * 8, "{both} of {} sets have both views", after.len());
+}
+
+#[test]
+fn what_cameras_send_is_recorded_byte_for_byte_and_can_be_run_again() {
+    let Some(mut guest) = Guest::new() else { return };
+    let out = tempfile::tempdir().expect("a folder");
+    let (take, results) = (out.path().join("take.mcap"), out.path().join("r.jsonl"));
+    let output = guest
+        .feed(&["cam0", "cam1"])
+        .args(&["--seconds", "90", "--out"])
+        .arg(pair(Path::new("/root/take.mcap"), &take))
+        .arg("--out")
+        .arg(pair(Path::new("/root/r.jsonl"), &results))
+        .vultus(&live(&["--results", "/root/r.jsonl", "--record", "/root/take.mcap", "--seconds", "10"]));
+    assert_eq!(output.status.code(), Some(0));
+
+    let opened = Take::open(&take).expect("a take");
+    assert_eq!((&*opened.metadata["source"], opened.dropped, opened.breaks_off), ("live", Some(0), None));
+    let mut file = TakeFile::open(&take).expect("opens");
+    for (view, camera) in opened.views.iter().zip(["cam0", "cam1"]) {
+        let mut sent = std::fs::read_dir(guest.files.path().join(camera)).expect("the feed").collect::<Vec<_>>();
+        sent.sort_by_key(|entry| entry.as_ref().expect("readable").file_name());
+        let sent: Vec<Vec<u8>> = sent
+            .iter()
+            .map(|entry| std::fs::read(entry.as_ref().expect("readable").path()).expect("a picture"))
+            .collect();
+        let which: Vec<usize> = view
+            .frames
+            .iter()
+            .map(|frame| {
+                let picture = file.picture(frame.picture.expect("a picture")).expect("readable");
+                sent.iter().position(|sent| *sent == picture).expect("a picture that the camera sent, byte for byte")
+            })
+            .collect();
+        assert!(which.len() > 50, "{camera}: {} frames of 10 s", which.len());
+        // The feed loops, and some of its pictures stand for a missing one and are there twice.
+        let follows = |pair: &&[usize]| pair[1] == (pair[0] + 1) % sent.len() || sent[pair[1]] == sent[pair[0]];
+        let in_order = which.windows(2).filter(follows).count();
+        assert!(in_order * 10 > which.len() * 8, "{camera}: {which:?}");
+    }
+
+    // The same sets on another machine, and the same ones passed over.
+    let config = guest.files.path().join("config/vultus.toml");
+    let again = Command::new(env!("CARGO_BIN_EXE_vultus"))
+        .args(["replay", "--as-recorded", "--as-fast-as-possible", "--headless", "--results", "-", "--config"])
+        .args([&config, &take])
+        .output()
+        .expect("runs");
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let without_times = |text: &str| support::without_times(support::parse(text));
+    let recorded = without_times(&std::fs::read_to_string(results).expect("results"));
+    assert!(recorded.lines().count() > 3);
+    assert_eq!(without_times(&text(&again.stdout)), recorded);
 }
 
 #[test]

@@ -9,121 +9,15 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use foxglove::Decode;
-use foxglove::messages::CompressedImage;
 use mcap::read::Options;
+use support::recording::{Message, Run, messages, metadata, recorder};
 use support::{take, until};
-use vultus::capture::recording::Recording;
-use vultus::capture::{Source, Stream};
-use vultus::config::{Config, Record, RuntimeChoice};
-use vultus::frame::StampKind;
-use vultus::infer::Runtime;
-use vultus::infer::manifest::Models;
-use vultus::pipeline::counters::Counters;
-use vultus::pipeline::stop::Stop;
-use vultus::pipeline::vision::Vision;
-use vultus::pipeline::{self, Pacing, PipelineError, Plan};
-use vultus::record::{About, Camera, RecordError, Recorder, State};
-use vultus::time::Clock;
-
-/// A replay of a take, with a recorder.
-struct Run {
-    recording: Recording,
-    recorder: Recorder,
-}
-
-impl Run {
-    fn of(take: &Path, folder: &Path) -> Self {
-        let recording = Recording::open(&[take.to_owned()], false).expect("a take");
-        let recorder = recorder(folder, &recording.sources);
-        Self { recording, recorder }
-    }
-
-    fn fast(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
-        self.paced(Pacing::AsFastAsPossible, publish)
-    }
-
-    fn at_its_own_pace(self, publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
-        let clock = Clock::replay(self.recording.starts_at, 1.0);
-        self.paced(Pacing::RealTime(clock), publish)
-    }
-
-    /// Runs; `publish` is told how many sets there were before, and the records.
-    fn paced(self, pacing: Pacing, mut publish: impl FnMut(u64, &[u8]) + Send) -> Result<(), PipelineError> {
-        let Self { recording, recorder } = self;
-        let config = Config::default();
-        let names: Vec<_> = recording.sources.iter().map(|source| source.stream().name.clone()).collect();
-        let runtime = Runtime::start(RuntimeChoice::Tract).expect("tract is always there");
-        let models = Models::load(None).expect("the built-in models");
-        let vision = Vision::new(&config, &models, &runtime, names.len(), false).expect("the stages");
-        let counters = Counters::new(names.len());
-        let stop = Stop::default();
-        let plan = Plan {
-            pacing,
-            transport_allowance: Duration::from_millis(10),
-            offsets_ns: names.iter().map(|_| 0).collect(),
-            starts_at: recording.starts_at,
-            ends_at: None,
-            stop: &stop,
-            counters: &counters,
-            recorder: &recorder,
-            as_recorded: None,
-        };
-        let (mut sets, mut lines) = (0, Vec::new());
-        pipeline::run(recording.sources, vision, &plan, |scene| {
-            lines.clear();
-            scene.write_records(&names, &mut lines)?;
-            recorder.scene(scene, &lines);
-            publish(sets, &lines);
-            sets += 1;
-            Ok(())
-        })
-    }
-}
-
-fn recorder(folder: &Path, sources: &[Box<dyn Source>]) -> Recorder {
-    let camera = |stream: &Stream| Camera {
-        name: stream.name.clone(),
-        description: stream.description.clone(),
-        stamp: StampKind::Device,
-        offset_ns: 1_500_000,
-        period: stream.period,
-    };
-    let settings = Record { folder: folder.to_owned(), keep_free_mb: 10, ..Record::default() };
-    let run = serde_json::json!({"vultus": "0.1.0", "models": {"a": "b"}, "rig": null});
-    Recorder::new(
-        settings,
-        About { cameras: sources.iter().map(|source| camera(source.stream())).collect(), run, ..About::default() },
-    )
-}
-
-/// A message of a recording: topic, sequence, log and publish time, and the picture's or record's bytes.
-type Message = (String, u32, u64, u64, Vec<u8>);
-
-/// All whole chunks' messages, in the order of the file.
-fn messages(file: &[u8]) -> Vec<Message> {
-    let stream = mcap::MessageStream::new_with_options(file, Options::IgnoreEndMagic.into()).expect("an MCAP file");
-    let whole = stream.map_while(Result::ok);
-    whole
-        .map(|message| {
-            let data = if message.channel.topic.ends_with("/image") {
-                let image = CompressedImage::decode(&*message.data).expect("a CompressedImage");
-                let stamp = image.timestamp.expect("a timestamp").total_nanos();
-                assert_eq!((stamp, &*image.format), (message.publish_time, "jpeg"));
-                assert_eq!(message.channel.topic, format!("/camera/{}/image", image.frame_id));
-                image.data.to_vec()
-            } else {
-                message.data.into_owned()
-            };
-            (message.channel.topic.clone(), message.sequence, message.log_time, message.publish_time, data)
-        })
-        .collect()
-}
+use vultus::config::Record;
+use vultus::pipeline::PipelineError;
+use vultus::record::{About, RecordError, Recorder, State};
 
 /// What the take holds of a camera, as a recording should: in the order of arrival.
 fn true_frames(camera: &str) -> Vec<Message> {
@@ -179,19 +73,10 @@ fn a_recording_holds_every_frame_and_every_record_as_they_were() {
     let cam0 = summary.channels.values().find(|channel| channel.topic == "/camera/cam0/image").expect("a channel");
     assert_eq!(cam0.schema.as_ref().map(|schema| &*schema.name), Some("foxglove.CompressedImage"));
     assert_eq!((&*cam0.metadata["pictures"], &*cam0.metadata["time_offset_ms"]), ("as the camera sent them", "1.5"));
-    let about = metadata(&bytes);
+    let metadata = metadata(&bytes);
+    let about = &metadata["vultus"];
     assert_eq!((&*about["vultus"], &*about["models"], &*about["layout"]), ("0.1.0", "{\"a\":\"b\"}", "1"));
-    assert!(about["started_utc"].ends_with('Z') && about["dropped"] == "0", "{about:?}");
-}
-
-/// All metadata records of a recording.
-fn metadata(file: &[u8]) -> BTreeMap<String, String> {
-    let records = mcap::read::LinearReader::new(file).expect("an MCAP file");
-    let metadata = records.filter_map(|record| match record.expect("a record") {
-        mcap::records::Record::Metadata(metadata) => Some(metadata.metadata),
-        _ => None,
-    });
-    metadata.flatten().collect()
+    assert!(about["started_utc"].ends_with('Z') && metadata["vultus.end"]["dropped"] == "0", "{metadata:?}");
 }
 
 #[test]
@@ -202,8 +87,7 @@ fn recordings_start_and_stop_while_the_run_goes_on() {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut begun = 0;
     // At half its pace, and with something on the disk before a stop: so both fit in on a busy machine too.
-    let clock = Clock::replay(run.recording.starts_at, 0.5);
-    run.paced(Pacing::RealTime(clock), |set, _| match set {
+    run.paced(0.5, |set, _| match set {
         2 | 10 => {
             files.push(recorder.start().expect("starts"));
             begun = recorder.status().bytes;

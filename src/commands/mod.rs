@@ -206,6 +206,7 @@ mod tests {
     fn live_is_the_default_verb() {
         assert_eq!(with(&[]), ["live"]);
         assert_eq!(with(&["--seconds", "5"]), ["live", "--seconds", "5"]);
+        assert_eq!(with(&["--record", "take.mcap"]), ["live", "--record", "take.mcap"]);
         assert_eq!(with(&["--config", "replay", "-v"]), ["live", "--config", "replay", "-v"]);
         assert_eq!(with(&["--config", "x", "replay"]), ["--config", "x", "replay"]);
         assert_eq!(with(&["--help"]), ["--help"]);

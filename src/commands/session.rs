@@ -86,7 +86,6 @@ impl Session {
             rig: rig.as_ref().map(|rig| rig.path.clone()),
             clock: results::Clock::of(streams.iter().map(|stream| stream.stamp)),
         };
-        let mut results = Results::open(options.results.as_deref(), &serde_json::to_string(&header)?)?;
         let cameras = streams.iter().zip(&offsets_ns).map(|(stream, offset_ns)| record::Camera {
             name: stream.name.clone(),
             description: stream.description.clone(),
@@ -107,9 +106,14 @@ impl Session {
             tracing::warn!("the results may differ from the recorded ones: {difference}");
         }
         let recorder = Recorder::new(config.record.clone(), about);
+        // Before the file of results is begun anew: it stays as it is if nothing runs.
         if let Some(file) = &options.record {
             recorder.start_file(file)?;
         }
+        let results = Results::open(options.results.as_deref(), &serde_json::to_string(&header)?);
+        let mut results = results.inspect_err(|_| {
+            let _ = options.record.as_ref().map(std::fs::remove_file);
+        })?;
 
         let stop = Stop::default();
         let on_signal = stop.clone();

@@ -16,7 +16,7 @@ use super::Shared;
 use super::counters::CameraCounters;
 use crate::capture::Source;
 use crate::frame::{CameraId, Frame, PerCamera};
-use crate::record::{RecordError, Recorder, TakeWriter};
+use crate::record::{RecordError, Recorder, Room, TakeWriter, Word, time_left};
 
 /// How long the disk may take for something before frames are missing.
 const HELD: Duration = Duration::from_secs(2);
@@ -119,6 +119,7 @@ struct Take {
     number: NonZeroU64,
     /// When the chunk that is being filled was begun.
     unsynced: Option<Instant>,
+    room: Room,
 }
 
 /// The recorder's thread.
@@ -180,12 +181,12 @@ impl<'a> Recording<'a> {
     fn take_up(&mut self) {
         let Some((file, number)) = self.recorder.take_up() else { return };
         self.lanes.iter_mut().for_each(|lane| lane.told = 0);
-        self.take = Some(Take { file, number, unsynced: None });
+        self.take = Some(Take { file, number, unsynced: None, room: Room::default() });
     }
 
     /// Writes what waits.
     fn write(&mut self) -> Result<(), RecordError> {
-        let Some(Take { file, number, unsynced }) = &mut self.take else { return Ok(()) };
+        let Some(Take { file, number, unsynced, .. }) = &mut self.take else { return Ok(()) };
         for lane in &mut self.lanes {
             while let Some(Tapped { frame, recording, missed }) = lane.ring.try_pop() {
                 // A tap may put in its frame just when its recording is closed.
@@ -213,10 +214,18 @@ impl<'a> Recording<'a> {
 
     /// Syncs when it is time to.
     fn sync(&mut self) -> Result<(), RecordError> {
-        let Some(Take { file, unsynced, .. }) = &mut self.take else { return Ok(()) };
-        if unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
-            *unsynced = None;
-            self.recorder.synced(file.sync()?)?;
+        let Some(Take { file, unsynced, room, .. }) = &mut self.take else { return Ok(()) };
+        if !unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
+            return Ok(());
+        }
+        *unsynced = None;
+        self.recorder.synced(file.sync()?)?;
+        match room.step(self.recorder.status().left_s) {
+            Some(Word::First(left_s)) => tracing::info!("at this rate there is room for {}", time_left(left_s)),
+            Some(Word::Short(left_s)) => {
+                tracing::warn!("the disk has room for {} more of recording", time_left(left_s))
+            }
+            None => {}
         }
         Ok(())
     }

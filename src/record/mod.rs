@@ -5,11 +5,13 @@
 //! The thread between the cameras and the file is the pipeline's.
 
 mod about;
+mod channels;
 mod disk;
 mod messages;
 mod reader;
 mod recorder;
 mod repair;
+mod room;
 mod scan;
 mod set;
 mod told;
@@ -19,10 +21,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::config::RecordContent;
+
 pub use about::{About, Camera};
 pub use reader::{BreaksOff, Gap, Take, TakeError, TakeFile, TakenFace, TakenFrame, TakenRecord, TakenView};
 pub use recorder::Recorder;
 pub use repair::{RepairError, Repaired, repair};
+pub use room::time_left;
+pub(crate) use room::{Room, Word};
 pub use scan::Place;
 pub use set::SetNote;
 pub(crate) use told::Told;
@@ -76,6 +82,8 @@ pub enum State {
 pub struct Status {
     /// Whether one is on.
     pub state: State,
+    /// What it keeps of a frame, or what the next one will.
+    pub content: RecordContent,
     /// Its file.
     pub file: Option<PathBuf>,
     /// How long it has been on, or was.
@@ -91,15 +99,4 @@ pub struct Status {
     pub free_bytes: Option<u64>,
     /// Why it failed.
     pub error: Option<String>,
-}
-
-/// So many seconds as people say it: two units at most.
-#[must_use]
-pub fn time_left(seconds: u64) -> String {
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, m, _) if h < 48 => format!("{h} h {m} min"),
-        (h, ..) => format!("{} days", h / 24),
-    }
 }

@@ -202,6 +202,7 @@ impl Recorder {
         });
         Status {
             state,
+            content: inner.settings.content,
             file: shown.file.clone(),
             seconds: (lasted.as_secs_f64() * 10.0).round() / 10.0,
             bytes,

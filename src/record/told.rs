@@ -1,6 +1,6 @@
 //! What the run tells the recorder of a set that was looked at. Its memory is used again and again.
 
-use crate::frame::{CameraId, PerCamera};
+use crate::frame::{CameraId, Frame, PerCamera};
 use crate::scene::{FaceCuts, FusedExpression, Scene};
 use crate::time::Timestamp;
 
@@ -10,6 +10,12 @@ pub(super) struct Seen {
     pub seq: u64,
     pub captured_at: Timestamp,
     pub received_at: Timestamp,
+}
+
+impl Seen {
+    pub(super) fn of(frame: &Frame) -> Self {
+        Self { seq: frame.seq, captured_at: frame.captured_at, received_at: frame.received_at }
+    }
 }
 
 /// One set's results.
@@ -31,14 +37,7 @@ impl Told {
         self.at = scene.at;
         self.records.clear();
         self.records.extend_from_slice(records);
-        self.frames = scene
-            .frames
-            .iter()
-            .map(|frame| {
-                let frame = frame.as_ref()?;
-                Some(Seen { seq: frame.seq, captured_at: frame.captured_at, received_at: frame.received_at })
-            })
-            .collect();
+        self.frames = scene.frames.iter().map(|frame| frame.as_ref().map(Seen::of)).collect();
         self.people.clone_from(&scene.people);
         self.cuts.clone_from(&scene.cuts);
     }

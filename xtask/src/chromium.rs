@@ -3,11 +3,10 @@
 //! Debian has both as packages. Ubuntu's are snaps, which see no file outside their own folders and do not install in a
 //! container: there, and elsewhere, set the two variables to a Chromium (or Chrome) and its driver of the same version.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::steps::{Line, Outcome};
-use crate::{Result, packages};
+use crate::{Result, packages, workspace};
 
 /// What names a program to the tests, and where Debian's package has it.
 const PROGRAMS: [(&str, &str); 2] =
@@ -17,9 +16,7 @@ const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
 /// The variables by which the tests find browser and driver; `None` until both are there.
 pub fn variables() -> Option<[(&'static str, PathBuf); 2]> {
     let [browser, driver] = PROGRAMS.map(|(variable, package)| {
-        let named = env::var_os(variable).filter(|path| !path.is_empty());
-        // Tests run in another folder than this one.
-        let path = named.map_or_else(|| package.into(), |path| std::path::absolute(&path).unwrap_or(path.into()));
+        let path = workspace::named(variable).unwrap_or_else(|| package.into());
         is_usable(&path).then_some((variable, path))
     });
     Some([browser?, driver?])

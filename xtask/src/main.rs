@@ -15,6 +15,7 @@ mod demo;
 mod onnxruntime;
 mod packages;
 mod process;
+mod readers;
 mod steps;
 mod test;
 mod vulkan;
@@ -40,7 +41,9 @@ cargo xtask test [ARGS for cargo test]
 Both install missing system packages through apt-get on Debian and Ubuntu, and say what to install
 elsewhere. The ONNX Runtime library is fetched by pip into target/onnxruntime, unless
 VULTUS_ONNXRUNTIME names one that you have. The tests of the live page run in Chromium, from Debian's
-package or as VULTUS_CHROMIUM and VULTUS_CHROMEDRIVER name it, and are left out without it.
+package or as VULTUS_CHROMIUM and VULTUS_CHROMEDRIVER name it, and are left out without it. So are the tests in which
+other people's programs read what vultus writes: Python packages in target/readers (or of the Python that
+VULTUS_READERS names), and ffprobe from Debian's package ffmpeg (or as VULTUS_FFPROBE names it).
 ";
 
 fn main() -> ExitCode {

@@ -1,16 +1,15 @@
 //! The ONNX Runtime library, which vultus loads at run time: taken out of its Python wheel.
 
+use crate::process::PYTHON;
 use crate::steps::Outcome;
-use crate::{Result, process};
+use crate::{Result, process, workspace};
 use std::env::consts::{ARCH, DLL_PREFIX, DLL_SUFFIX, OS};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 /// Tells vultus which library to load.
 const VARIABLE: &str = "VULTUS_ONNXRUNTIME";
-
-const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
 
 /// Where the library comes from.
 pub enum Library {
@@ -24,9 +23,8 @@ pub enum Library {
 
 impl Library {
     pub fn locate(target: &Path) -> Self {
-        if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
-            // Tests run in another folder than this one.
-            return Self::Given(std::path::absolute(&path).unwrap_or(path.into()));
+        if let Some(path) = workspace::named(VARIABLE) {
+            return Self::Given(path);
         }
         match Wheel::for_this_machine() {
             Some(wheel) => Self::Fetched { wheel, folder: target.join("onnxruntime") },

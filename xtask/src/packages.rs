@@ -109,7 +109,7 @@ fn advice() -> &'static str {
          for the tests also `choco install opencv`"
     } else {
         "needed: a C++ compiler, CMake, NASM, Clang with libclang, Python 3 with pip, \
-         for the tests also OpenCV 4 with its headers, a Vulkan driver, and Chromium with its driver"
+         for the tests also OpenCV 4 with its headers, a Vulkan driver, ffmpeg, and Chromium with its driver"
     }
 }
 

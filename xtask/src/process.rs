@@ -7,6 +7,8 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+pub const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
+
 /// Whether `program ARGS…` can be run and succeeds; what it says is thrown away.
 pub fn works(program: &str, args: &[&str]) -> bool {
     Command::new(program)

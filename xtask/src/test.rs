@@ -1,7 +1,8 @@
-//! `cargo xtask test`: install, prepare a browser and virtual cameras, test.
+//! `cargo xtask test`: install, prepare a browser, other people's readers and virtual cameras, test.
 
 use crate::onnxruntime::Library;
 use crate::packages::{self, BUILD, CAMERA_GUEST, PIP, TEST};
+use crate::readers::Readers;
 use crate::steps::{Line, Outcome, Steps};
 use crate::workspace::Workspace;
 use crate::{Result, chromium, process, vulkan};
@@ -15,8 +16,9 @@ use std::process::Command;
 pub fn run(args: &[OsString]) -> Result<Infallible> {
     let workspace = Workspace::find()?;
     let library = Library::locate(&workspace.target);
+    let readers = Readers::of(&workspace);
     let guest = CameraGuest::of(&workspace);
-    let mut steps = Steps::new(6);
+    let mut steps = Steps::new(7);
 
     let mut wanted = [&BUILD[..], &TEST].concat();
     wanted.extend(library.needs_pip().then_some(PIP));
@@ -31,6 +33,8 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
 
     steps.run("a browser", chromium::install)?;
 
+    steps.run("other people's readers", |line| readers.install(line))?;
+
     let prepared = steps.run("virtual cameras", |line| guest.prepare(&workspace, line))?;
 
     let mut tests = workspace.cargo("test");
@@ -38,7 +42,7 @@ pub fn run(args: &[OsString]) -> Result<Infallible> {
     if let Some(driver) = vulkan::driver() {
         tests.env("VULTUS_SOFTWARE_VULKAN", driver);
     }
-    tests.envs(chromium::variables().into_iter().flatten());
+    tests.envs(chromium::variables().into_iter().flatten()).envs(readers.variables());
     if prepared == Outcome::Done {
         tests.env("VULTUS_CAMERA_GUEST", &guest.script).env("VULTUS_GUEST_BINARY", &guest.binary);
     }

@@ -6,11 +6,18 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The path that the user gives in a variable of the environment.
+pub fn named(variable: &str) -> Option<PathBuf> {
+    let path = env::var_os(variable).filter(|path| !path.is_empty())?;
+    // Tests run in another folder than this one.
+    Some(std::path::absolute(&path).unwrap_or(path.into()))
+}
+
 /// The folders of this checkout.
 pub struct Workspace {
     /// The folder of the workspace's `Cargo.toml`.
     pub root: PathBuf,
-    /// Where cargo builds, and where the fetched library goes.
+    /// Where cargo builds, and where the fetched library and the readers go.
     pub target: PathBuf,
 }
 

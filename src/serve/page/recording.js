@@ -4,6 +4,8 @@ import { api } from "./access.js";
 import { announce, byId, setData, setHidden, setText } from "./dom.js";
 import { bytes, clock, count, roughly } from "./format.js";
 
+// What a recording keeps of a frame, where that is not all of it.
+const KEPT = { faces: "faces only", features: "no pictures" };
 // So long is it said why a press did nothing.
 const REFUSAL_MS = 10_000;
 
@@ -94,8 +96,8 @@ function tell(recording, known) {
 const written = ({ file, seconds, bytes: size }) => [clock(seconds), bytes(size), file].filter(Boolean).join(" · ");
 
 function figures(recording) {
-  const { dropped, left_s: left } = recording;
-  const parts = [written(recording)];
+  const { content, dropped, left_s: left } = recording;
+  const parts = [KEPT[content], written(recording)].filter(Boolean);
   if (Number.isFinite(left)) parts.push(`disk full in ${roughly(left)}`);
   if (dropped > 0) parts.push(`${count(dropped)} frames and records not written`);
   return parts.join(" · ");
