@@ -12,7 +12,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use support::takes::{Dice, Message, messages};
+use support::readers::{python, told, true_contents};
+use support::recording::messages;
+use support::takes::Dice;
 use support::{onnxruntime, take, vultus};
 use vultus::capture::Event;
 use vultus::capture::recording::Recording;
@@ -38,21 +40,6 @@ const LATEST_MS: u64 = 4_000;
 const LAST_SECOND_NS: i64 = 1_000_000_000;
 /// The Python reader starts slowly: it looks at every so many takes.
 const READ_EVERY: usize = 5;
-
-/// Reads a take as others do, with its index and checksums.
-const READER: &str = "
-import hashlib, sys
-from mcap.reader import make_reader
-digest, count = hashlib.sha256(), 0
-with open(sys.argv[1], 'rb') as file:
-    reader = make_reader(file, validate_crcs=True)
-    assert reader.get_summary().statistics.message_count > 0
-    for schema, channel, message in reader.iter_messages(log_time_order=False):
-        text = f'{channel.topic} {message.sequence} {message.log_time} {message.publish_time} '
-        digest.update(text.encode() + message.data)
-        count += 1
-print(count, digest.hexdigest())
-";
 
 #[test]
 fn a_recording_whose_program_is_killed_loses_no_more_than_its_last_second() {
@@ -132,19 +119,19 @@ fn check(file: &Path, last_ns: i64, with_others: bool) {
     let said = String::from_utf8_lossy(&replay.success().get_output().stderr).into_owned();
     assert!(said.contains("was never closed") && said.contains("--repair"), "{said}");
 
-    let whole_chunks = messages(file);
+    let whole_chunks = messages(&fs::read(file).expect("read"));
     let held = contents(&before);
     repair(file, None, |_, _| ()).expect("it is repaired").expect("it was broken");
     let after = Take::open(file).expect("a take");
     assert!(after.breaks_off.is_none());
     assert!(contents(&after) == held, "the repaired take holds what the broken one held");
-    let all = messages(file);
-    assert!(all.starts_with(&whole_chunks));
     let bytes = fs::read(file).expect("read");
+    let all = messages(&bytes);
+    assert!(all.starts_with(&whole_chunks));
     let summary = mcap::Summary::read(&bytes).expect("an index").expect("a summary");
     assert_eq!(summary.stats.expect("statistics").message_count, all.len() as u64);
-    if with_others {
-        others_read(file, &all);
+    if with_others && let Some(python) = python() {
+        assert_eq!(told(&python, file), true_contents(&bytes));
     }
 }
 
@@ -178,21 +165,4 @@ fn contents(take: &Take) -> Vec<String> {
         held.push(format!("{:?} {}", record.at, String::from_utf8_lossy(&text)));
     }
     held
-}
-
-/// The Python `mcap` package reads the same messages.
-fn others_read(file: &Path, all: &[Message]) {
-    let Some(python) = std::env::var_os("VULTUS_READERS").map(PathBuf::from) else {
-        println!("left out: other readers (VULTUS_READERS names a Python that has `mcap`)");
-        return;
-    };
-    let read = Command::new(python).args(["-c", READER]).arg(file).output().expect("Python runs");
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let mut digest = Sha256::new();
-    for (topic, sequence, log_time, publish_time, data) in all {
-        digest.update(format!("{topic} {sequence} {log_time} {publish_time} "));
-        digest.update(data);
-    }
-    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), format!("{} {digest}", all.len()));
 }

@@ -76,7 +76,7 @@ pub fn repair(
     // The file itself, not a link that would be replaced.
     let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
     // A recording holds a lock while it grows, and a repair holds one too.
-    let _lock = lock(path)?;
+    let _lock = Lock::of(path)?;
     let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
     let unreadable_bytes = breaks_off.unreadable_bytes;
     if output.is_none() && unreadable_bytes > MOST_UNREADABLE {
@@ -105,13 +105,25 @@ fn length(path: &Path) -> Result<u64, TakeError> {
     Ok(metadata.len())
 }
 
-/// Has the file to oneself for as long as the result lives, where the system knows of such a thing.
-fn lock(path: &Path) -> Result<File, RepairError> {
-    let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
-    match file.try_lock() {
-        Err(fs::TryLockError::WouldBlock) => Err(RepairError::InUse { path: path.to_owned() }),
-        // Some network disks have no locks.
-        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(file),
+/// Has the file to itself for as long as it lives. On Windows, where a lock would keep out our own readers too, nothing
+/// is locked.
+struct Lock(File);
+
+impl Lock {
+    fn of(path: &Path) -> Result<Self, RepairError> {
+        let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+        match if cfg!(unix) { file.try_lock() } else { Ok(()) } {
+            Err(fs::TryLockError::WouldBlock) => Err(RepairError::InUse { path: path.to_owned() }),
+            // Some network disks have no locks.
+            Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(Self(file)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Said, since closing the file is not enough while a program that is being started still has a copy of it.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
@@ -377,11 +389,12 @@ mod tests {
         let message = repair(&path, Some(&below), |_, _| ()).expect_err("a file is no folder").to_string();
         assert!(message.contains("a.mcap cannot be written") && message.contains("--output"), "{message}");
 
-        let recording = File::open(&path).expect("there");
-        recording.lock().expect("locked");
-        let message = repair(&path, None, |_, _| ()).expect_err("in use").to_string();
-        assert!(message.contains("still being recorded"), "{message}");
-        drop(recording);
+        if cfg!(unix) {
+            let recording = File::open(&path).expect("there");
+            recording.lock().expect("locked");
+            let message = repair(&path, None, |_, _| ()).expect_err("in use").to_string();
+            assert!(message.contains("still being recorded"), "{message}");
+        }
         assert_eq!(fs::read(&path).expect("read"), was);
     }
 

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod http;
 pub mod prometheus;
+pub mod readers;
 pub mod recording;
 pub mod rig;
 pub mod serving;

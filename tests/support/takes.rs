@@ -1,21 +1,6 @@
-//! Takes as files: what is in them, read by other means than the program's own.
+//! Takes that the program recorded, and chance.
 
 use std::path::{Path, PathBuf};
-
-use mcap::read::Options;
-
-/// A message: topic, sequence, log and publish time, and what it says.
-pub type Message = (String, u32, u64, u64, Vec<u8>);
-
-/// All messages of whole chunks, in the order of the file.
-pub fn messages(file: &Path) -> Vec<Message> {
-    let bytes = std::fs::read(file).expect("the take");
-    let stream = mcap::MessageStream::new_with_options(&bytes, Options::IgnoreEndMagic.into()).expect("an MCAP file");
-    stream
-        .map_while(Result::ok)
-        .map(|m| (m.channel.topic.clone(), m.sequence, m.log_time, m.publish_time, m.data.into_owned()))
-        .collect()
-}
 
 /// Records the bundled take, or the part of it that `options` name, into `folder`.
 pub fn record(folder: &Path, options: &[&str]) -> PathBuf {
