@@ -3,23 +3,15 @@
 //! Such a take lacks its index, and perhaps the end of its last chunk. What can be read is copied message by message
 //! into a new file, which gets an index; that file is read again and compared before it takes the place of the first.
 
+mod copy;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use mcap::McapError;
-use mcap::records::{MessageHeader, Metadata, Record};
-use sha2::{Digest, Sha256};
-
-use super::reader::{Take, TakeError, TakeFile};
-use super::scan::{Found, Scan, Step};
+use super::reader::{Take, TakeError};
 use super::{RecordError, disk};
 
-/// As large as the chunks of a recording.
-const CHUNK_BYTES: u64 = 8 << 20;
-/// What the metadata that a repair adds are called.
-const REPAIR: &str = "vultus.repair";
 /// A crash leaves no more than this unreadable: a chunk, and what the disk had not taken in yet. If there is more, the
 /// file is damaged, and is not written over.
 const MOST_UNREADABLE: u64 = 64 << 20;
@@ -86,8 +78,8 @@ pub fn repair(
     let length = length(path)?;
     check_room(disk::folder_of(&written.path), length)?;
 
-    let copied = copy(path, &written, unreadable_bytes, |done| progress(done, 2 * length))?;
-    let read = read(&written.path, |done| progress(length + done.min(length), 2 * length))?;
+    let copied = copy::copy(path, &written, unreadable_bytes, |done| progress(done, 2 * length))?;
+    let read = copy::read(&written.path, |done| progress(length + done.min(length), 2 * length))?;
     let mut take = Take::open(&written.path)?;
     if copied != read || take.breaks_off.is_some() {
         return Err(RepairError::Differs { path: path.clone(), copy: written.path.clone() });
@@ -196,121 +188,6 @@ impl Drop for Written {
     }
 }
 
-/// Counts messages, and makes a digest of all that they are.
-#[derive(Default)]
-struct Tally {
-    messages: u64,
-    digest: Sha256,
-}
-
-/// How many messages a file has, and their digest.
-type Sum = (u64, sha2::digest::Output<Sha256>);
-
-impl Tally {
-    fn add(&mut self, header: &MessageHeader, data: &[u8]) {
-        self.messages += 1;
-        self.digest.update(header.channel_id.to_le_bytes());
-        self.digest.update(header.sequence.to_le_bytes());
-        self.digest.update(header.log_time.to_le_bytes());
-        self.digest.update(header.publish_time.to_le_bytes());
-        self.digest.update((data.len() as u64).to_le_bytes());
-        self.digest.update(data);
-    }
-
-    fn sum(self) -> Sum {
-        (self.messages, self.digest.finalize())
-    }
-}
-
-/// Goes through all that can be read of a file, telling what it sees and how far it is.
-fn walk(
-    path: &Path,
-    mut see: impl FnMut(Piece<'_>) -> Result<(), RepairError>,
-    mut progress: impl FnMut(u64),
-) -> Result<(), RepairError> {
-    let (mut scan, mut file, mut data) = (Scan::begin(path)?, TakeFile::open(path)?, Vec::new());
-    loop {
-        match scan.step()? {
-            Step::Message(found) => {
-                file.text(found.place, &mut data)?;
-                see(Piece::Message(header(&found), &data))?;
-            }
-            Step::Note(note) => see(Piece::Note(&note))?,
-            Step::End | Step::BreaksOff => return Ok(()),
-        }
-        progress(scan.at());
-    }
-}
-
-enum Piece<'a> {
-    Message(MessageHeader, &'a [u8]),
-    Note(&'a Record<'static>),
-}
-
-fn header(found: &Found) -> MessageHeader {
-    let Found { channel, sequence, log_time, publish_time, .. } = *found;
-    MessageHeader { channel_id: channel, sequence, log_time, publish_time }
-}
-
-fn read(path: &Path, progress: impl FnMut(u64)) -> Result<Sum, RepairError> {
-    let mut tally = Tally::default();
-    let see = |piece: Piece<'_>| {
-        if let Piece::Message(header, data) = piece {
-            tally.add(&header, data);
-        }
-        Ok(())
-    };
-    walk(path, see, progress)?;
-    Ok(tally.sum())
-}
-
-fn copy(path: &Path, to: &Written, unreadable_bytes: u64, progress: impl FnMut(u64)) -> Result<Sum, RepairError> {
-    let failed = |error: McapError| match error {
-        McapError::Io(error) => cannot_write(&to.path, &error),
-        // What was read does not fit together.
-        other => TakeError::Damaged { path: path.to_owned(), what: other.to_string() }.into(),
-    };
-    let file = to.file.try_clone().map_err(|error| failed(error.into()))?;
-    let options = mcap::WriteOptions::new()
-        .disable_seeking(true)
-        .chunk_size(Some(CHUNK_BYTES))
-        .library(concat!("vultus ", env!("CARGO_PKG_VERSION")));
-    let mut writer = options.create(file).map_err(failed)?;
-    let mut tally = Tally::default();
-    let see = |piece: Piece<'_>| {
-        match piece {
-            Piece::Message(header, data) => {
-                tally.add(&header, data);
-                writer.write_to_known_channel(&header, data)
-            }
-            Piece::Note(Record::Schema { header, data }) => {
-                writer.add_schema_with_id(header.id, &header.name, &header.encoding, data).map(drop)
-            }
-            Piece::Note(Record::Channel(c)) => {
-                writer.add_channel_with_id(c.id, c.schema_id, &c.topic, &c.message_encoding, &c.metadata).map(drop)
-            }
-            Piece::Note(Record::Metadata(metadata)) => writer.write_metadata(metadata),
-            Piece::Note(_) => Ok(()),
-        }
-        .map_err(failed)
-    };
-    let copied = walk(path, see, progress).and_then(|()| {
-        let about = [
-            ("repaired_utc", humantime::format_rfc3339_millis(SystemTime::now()).to_string()),
-            ("unreadable_bytes", unreadable_bytes.to_string()),
-        ];
-        let metadata = about.map(|(key, value)| (key.to_owned(), value)).into();
-        writer.write_metadata(&Metadata { name: REPAIR.to_owned(), metadata }).map_err(failed)?;
-        writer.finish().map_err(failed)?;
-        Ok(tally.sum())
-    });
-    // Dropped after a failure, the writer would try to write the rest.
-    let file = writer.into_inner();
-    let copied = copied?;
-    file.sync_all().map_err(|error| failed(error.into()))?;
-    Ok(copied)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,7 +245,7 @@ mod tests {
             assert_eq!(Some(repaired.unreadable_bytes), before.breaks_off.map(|broken| broken.unreadable_bytes));
             let summary = mcap::Summary::read(&fs::read(&path).expect("read")).expect("an index").expect("a summary");
             assert_eq!(summary.stats.map(|stats| stats.message_count), Some(repaired.messages));
-            assert!(summary.metadata_indexes.iter().any(|metadata| metadata.name == REPAIR));
+            assert!(summary.metadata_indexes.iter().any(|metadata| metadata.name == copy::REPAIR));
             assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
             assert!(repair(&path, None, |_, _| ()).expect("is whole").is_none());
             fs::remove_file(&path).expect("removed");

@@ -11,6 +11,8 @@ use super::{bars, table};
 const WIDTH: usize = 100;
 /// Where values begin.
 const INDENT: usize = 12;
+/// More people are only counted: in hours many come and go.
+const MOST_PEOPLE: usize = 10;
 /// A usual disk, or a part of one.
 const DISK_BYTES: f64 = 100e9;
 
@@ -37,7 +39,7 @@ pub(super) fn of(survey: &Survey) -> String {
 /// A line that begins with a name; what is too long goes on below.
 fn line(text: &mut String, name: &str, value: &str) {
     let mut column = INDENT;
-    let _ = write!(text, "{name:<INDENT$}");
+    let _ = write!(text, "{name:<0$} ", INDENT - 1);
     for (n, word) in value.split(' ').enumerate() {
         let length = word.chars().count() + usize::from(n > 0);
         if n > 0 && column + length > WIDTH {
@@ -193,8 +195,14 @@ fn about_people(text: &mut String, people: &PeopleSurvey) {
         rows
     };
     let columns = [true, false, false, true];
-    let persons = counts(&people.people, "person ");
+    let mut persons = counts(&people.people, "person ");
+    persons.sort_by_key(|(_, sets)| std::cmp::Reverse(*sets));
+    let others = persons.len().saturating_sub(MOST_PEOPLE);
+    persons.truncate(MOST_PEOPLE);
     block(text, "people", &table::lines(&bars::rows(&persons, people.sets), columns));
+    if others > 0 {
+        line(text, "", &format!("and {others} in fewer sets"));
+    }
     block(text, "seen by", &table::lines(&bars::rows(&counts(&people.faces, ""), records), columns));
     let expressions = counts(&people.expressions, "");
     let read = expressions.iter().map(|(_, count)| count).sum();
