@@ -66,6 +66,10 @@ impl TakeWriter {
             Some(path) => (path.to_owned(), disk::named_file(path)?),
             None => disk::new_file(&settings.folder)?,
         };
+        // Whoever would repair it sees that it still grows; on Windows a lock would keep readers out.
+        if cfg!(unix) {
+            let _ = file.try_lock();
+        }
         let take = Self::begin(&path, file, settings, about).map_err(|error| {
             let _ = std::fs::remove_file(&path);
             failure(&path, error)
@@ -77,12 +81,7 @@ impl TakeWriter {
     fn begin(path: &Path, file: File, settings: &Record, about: &About) -> Result<Self, McapError> {
         let disk = file.try_clone()?;
         let encoder = JpegEncoder::new(QUALITY).map_err(std::io::Error::other)?;
-        // Without seeking, the writer gathers a chunk in memory and never goes back in the file.
-        let options = mcap::WriteOptions::new()
-            .disable_seeking(true)
-            .chunk_size(Some(CHUNK_BYTES))
-            .library(concat!("vultus ", env!("CARGO_PKG_VERSION")));
-        let mut mcap = options.create(file)?;
+        let mut mcap = options().create(file)?;
         mcap.write_metadata(&about.beginning(settings))?;
         if let Some(rig) = &about.rig {
             let (name, key) = about::RIG;
@@ -325,6 +324,14 @@ fn about_channel(camera: &Camera, format: PixelFormat) -> BTreeMap<String, Strin
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
+}
+
+/// How takes are written. Without seeking, the writer gathers a chunk in memory and never goes back in the file.
+pub(super) fn options() -> mcap::WriteOptions {
+    mcap::WriteOptions::new()
+        .disable_seeking(true)
+        .chunk_size(Some(CHUNK_BYTES))
+        .library(concat!("vultus ", env!("CARGO_PKG_VERSION")))
 }
 
 fn failure(path: &Path, error: McapError) -> RecordError {

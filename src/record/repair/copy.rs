@@ -10,9 +10,8 @@ use sha2::{Digest, Sha256};
 use super::{RepairError, Written, cannot_write};
 use crate::record::reader::{TakeError, TakeFile};
 use crate::record::scan::{Found, Scan, Step};
+use crate::record::writer::options;
 
-/// As large as the chunks of a recording.
-const CHUNK_BYTES: u64 = 8 << 20;
 /// What the metadata that a repair adds are called.
 pub(super) const REPAIR: &str = "vultus.repair";
 
@@ -99,11 +98,7 @@ pub(super) fn copy(
         other => TakeError::Damaged { path: path.to_owned(), what: other.to_string() }.into(),
     };
     let file = to.file.try_clone().map_err(|error| failed(error.into()))?;
-    let options = mcap::WriteOptions::new()
-        .disable_seeking(true)
-        .chunk_size(Some(CHUNK_BYTES))
-        .library(concat!("vultus ", env!("CARGO_PKG_VERSION")));
-    let mut writer = options.create(file).map_err(failed)?;
+    let mut writer = options().create(file).map_err(failed)?;
     let mut tally = Tally::default();
     let see = |piece: Piece<'_>| {
         match piece {
