@@ -99,8 +99,13 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
 /// Says what the user may not expect of a take.
 fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
     let file = take.path.display();
-    if take.breaks_off.is_some() {
-        let seconds = take.duration().as_secs_f64();
+    let seconds = take.duration().as_secs_f64();
+    if take.damaged_notes > 0 {
+        tracing::warn!("{file} is damaged: {} sets or gaps in it cannot be read and are left out", take.damaged_notes);
+    }
+    if take.is_growing {
+        tracing::warn!("{file} is still being recorded: the {seconds:.1} s that are there by now are replayed");
+    } else if take.breaks_off.is_some() {
         tracing::warn!(
             "{file} was never closed: the {seconds:.1} s that are there are replayed. `vultus export {file} --repair` makes a whole file of it"
         );

@@ -104,12 +104,12 @@ impl About {
     }
 }
 
-/// What the nanoseconds of a take count.
+/// What the times of a take are.
 fn timeline(is_live: bool) -> &'static str {
     match (is_live, cfg!(unix)) {
-        (true, true) => "CLOCK_MONOTONIC of the host",
-        (true, false) => "monotonic, from the start of the program",
-        (false, _) => "that of the recording that was replayed",
+        (true, true) => "those of the host's CLOCK_MONOTONIC",
+        (true, false) => "monotonic, from the start of the program on",
+        (false, _) => "those of the recording that was replayed",
     }
 }
 

@@ -7,6 +7,7 @@
 mod about;
 mod channels;
 mod disk;
+mod file;
 mod messages;
 mod reader;
 mod recorder;
@@ -14,6 +15,7 @@ mod repair;
 mod room;
 mod scan;
 mod set;
+mod take;
 mod told;
 mod writer;
 
@@ -24,13 +26,14 @@ use serde::Serialize;
 use crate::config::RecordContent;
 
 pub use about::{About, Camera};
-pub use reader::{BreaksOff, Gap, Take, TakeError, TakeFile, TakenFace, TakenFrame, TakenRecord, TakenView};
+pub use file::TakeFile;
 pub use recorder::Recorder;
 pub use repair::{RepairError, Repaired, repair};
 pub use room::time_left;
 pub(crate) use room::{Room, Word};
 pub use scan::Place;
 pub use set::SetNote;
+pub use take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 pub(crate) use told::Told;
 pub use writer::TakeWriter;
 

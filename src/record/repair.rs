@@ -9,8 +9,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::reader::{Take, TakeError};
 use super::{RecordError, disk};
+use super::{Take, TakeError};
 
 /// A crash leaves no more than this unreadable: a chunk, and what the disk had not taken in yet. If there is more, the
 /// file is damaged, and is not written over.

@@ -35,6 +35,10 @@ pub struct Survey {
     pub bytes_per_s: Option<f64>,
     /// Whether it ends as it should. A folder always does.
     pub whole: bool,
+    /// Whether it is being recorded at this moment.
+    pub growing: bool,
+    /// Sets and gaps that cannot be read, and are left out.
+    pub damaged_notes: u64,
     /// Bytes at the end that cannot be read.
     pub unreadable_bytes: u64,
     /// Frames and result records that it lacks; unknown if it was never closed.
@@ -67,6 +71,8 @@ impl Survey {
             duration_s: rounded(take.duration().as_secs_f64()),
             bytes_per_s: per_s(take.bytes, take.duration()),
             whole: take.breaks_off.is_none(),
+            growing: take.is_growing,
+            damaged_notes: take.damaged_notes,
             unreadable_bytes: take.breaks_off.map_or(0, |BreaksOff { unreadable_bytes }| unreadable_bytes),
             dropped: take.dropped,
             run: Some(RunSurvey::of(take)),
@@ -101,6 +107,8 @@ impl Survey {
             duration_s: rounded(duration.as_secs_f64()),
             bytes_per_s: per_s(bytes.iter().sum(), duration),
             whole: true,
+            growing: false,
+            damaged_notes: 0,
             unreadable_bytes: 0,
             dropped: None,
             run: None,

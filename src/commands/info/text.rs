@@ -64,6 +64,7 @@ fn whole(text: &mut String, survey: &Survey) {
     let path = survey.path.display();
     let state = match (survey.kind, survey.whole, survey.dropped) {
         ("folder", ..) => "pictures with their times, in folders".to_owned(),
+        (_, false, _) if survey.growing => "is being recorded; this is what is there by now".to_owned(),
         (_, false, _) => {
             let lost = match survey.unreadable_bytes {
                 0 => "its index is missing".to_owned(),
@@ -76,7 +77,10 @@ fn whole(text: &mut String, survey: &Survey) {
         (_, true, Some(dropped)) => format!("whole, but {dropped} frames or result records could not be recorded"),
     };
     line(text, "state", &state);
-    if !survey.whole {
+    if survey.damaged_notes > 0 {
+        line(text, "damage", &format!("{} sets or gaps cannot be read and are left out", survey.damaged_notes));
+    }
+    if !survey.whole && !survey.growing {
         let _ = writeln!(text, "{:<INDENT$}vultus export {path} --repair", "to mend it");
     }
     line(text, "length", &clock(survey.duration_s));

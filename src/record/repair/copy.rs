@@ -8,9 +8,9 @@ use mcap::records::{MessageHeader, Metadata, Record};
 use sha2::{Digest, Sha256};
 
 use super::{RepairError, Written, cannot_write};
-use crate::record::reader::{TakeError, TakeFile};
 use crate::record::scan::{Found, Scan, Step};
 use crate::record::writer::options;
+use crate::record::{TakeError, TakeFile};
 
 /// What the metadata that a repair adds are called.
 pub(super) const REPAIR: &str = "vultus.repair";

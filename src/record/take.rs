@@ -1,0 +1,166 @@
+//! A take as it is known when it is open: all that is in it but pictures and records, which a
+//! [`TakeFile`](super::TakeFile) reads one by one when they are wanted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::about::{Camera, LAYOUT};
+use super::scan::Place;
+use super::set::SetNote;
+use crate::config::RecordContent;
+use crate::rig::Rig;
+use crate::time::Timestamp;
+
+/// Why a take cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum TakeError {
+    #[error("cannot read {}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{} is no take: it does not begin as an MCAP file does", .path.display())]
+    NoMcap { path: PathBuf },
+    #[error("{} is an MCAP file, but no take of vultus: {reason}", .path.display())]
+    NoTake { path: PathBuf, reason: String },
+    #[error("{} breaks off before anything was recorded", .path.display())]
+    Nothing { path: PathBuf },
+    #[error("{} was made by a newer vultus (layout {layout}; this one knows {LAYOUT}): update vultus", .path.display())]
+    Newer { path: PathBuf, layout: String },
+    #[error("{} was compressed ({compression}) by another program, and vultus reads takes as it writes them: `mcap decompress` undoes it", .path.display())]
+    Compressed { path: PathBuf, compression: String },
+    #[error("{} has no pictures to {wanted}: it was recorded with `--record-content {}`. `vultus info` and `vultus export --to csv|parquet` read it", .path.display(), .content.name())]
+    NoPictures { path: PathBuf, content: RecordContent, wanted: &'static str },
+    #[error("{} is damaged: {what} cannot be read", .path.display())]
+    Damaged { path: PathBuf, what: String },
+}
+
+/// A frame in a take.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenFrame {
+    /// Its number.
+    pub seq: u64,
+    /// When it was taken, as the device said.
+    pub captured_at: Timestamp,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Where its picture is: [`TakeFile::picture`]. `None` if only its times were recorded.
+    pub picture: Option<Place>,
+}
+
+/// An aligned face in a take that has no whole pictures.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenFace {
+    /// The frame's number.
+    pub seq: u64,
+    /// When the frame was taken.
+    pub captured_at: Timestamp,
+    /// Where its picture is: [`TakeFile::face`].
+    pub picture: Place,
+}
+
+/// Frames that a take lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Gap {
+    /// The view's name.
+    pub camera: String,
+    /// How many.
+    pub frames: u64,
+    /// The number of the next one that is there; none if it is the end.
+    pub before_seq: Option<u64>,
+}
+
+/// One camera's part of a take.
+#[derive(Clone, Debug)]
+pub struct TakenView {
+    /// What is known of the camera.
+    pub camera: Camera,
+    /// Its frames, in the order of arrival.
+    pub frames: Vec<TakenFrame>,
+    /// Its faces, where the take has no whole pictures.
+    pub faces: Vec<TakenFace>,
+    /// How its frames came, such as MJPEG; `None` without frames.
+    pub format: Option<String>,
+    /// What is missing.
+    pub gaps: Vec<Gap>,
+    /// Times that the clock of arrivals went back.
+    pub clock_resets: u64,
+}
+
+/// The result records of a take, of which one or more belong to a set.
+#[derive(Clone, Copy, Debug)]
+pub struct TakenRecord {
+    /// The set's instant.
+    pub at: Timestamp,
+    /// Where its text is: [`TakeFile::text`].
+    pub text: Place,
+}
+
+/// Where a take breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreaksOff {
+    /// Bytes at the end that cannot be read; none if only the index is missing.
+    pub unreadable_bytes: u64,
+}
+
+/// A take.
+#[derive(Clone, Debug)]
+pub struct Take {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// What is recorded of each frame.
+    pub content: RecordContent,
+    /// What it says of its run (`docs/reference/takes.md`).
+    pub metadata: BTreeMap<String, String>,
+    /// The calibrated rig that was in use.
+    pub rig: Option<Rig>,
+    /// One a camera, in the order of configuration.
+    pub views: Vec<TakenView>,
+    /// The sets that were formed, by number.
+    pub sets: Vec<SetNote>,
+    /// The results, in the order of the file.
+    pub records: Vec<TakenRecord>,
+    /// What was missing in all when it was closed; `None` if it never was.
+    pub dropped: Option<u64>,
+    /// If it has no index or no end.
+    pub breaks_off: Option<BreaksOff>,
+    /// Whether it is being recorded at this moment, as far as the system tells.
+    pub is_growing: bool,
+    /// Sets and gaps that are there and damaged; they are left out.
+    pub damaged_notes: u64,
+}
+
+impl Take {
+    /// The first frame's arrival.
+    #[must_use]
+    pub fn starts_at(&self) -> Option<Timestamp> {
+        self.views.iter().filter_map(|view| view.frames.first()).map(|frame| frame.received_at).min()
+    }
+
+    /// When the last frame's time is over.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        let end = |view: &TakenView| view.frames.last().map(|frame| frame.received_at + view.camera.period);
+        self.views.iter().filter_map(end).max()
+    }
+
+    /// From the first frame to the end of the last.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.starts_at().zip(self.ends_at()).map_or(Duration::ZERO, |(start, end)| end.since(start))
+    }
+
+    /// Checks that there are whole pictures to do something with.
+    ///
+    /// # Errors
+    /// [`TakeError::NoPictures`].
+    pub fn check_pictures(&self, wanted: &'static str) -> Result<(), TakeError> {
+        match self.content {
+            RecordContent::Video => Ok(()),
+            content => Err(TakeError::NoPictures { path: self.path.clone(), content, wanted }),
+        }
+    }
+}
