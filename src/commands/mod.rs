@@ -2,9 +2,11 @@
 
 mod cameras;
 mod doctor;
+mod export;
 mod live;
 mod options;
 mod page;
+mod repair;
 mod replay;
 mod results;
 mod session;
@@ -67,6 +69,7 @@ enum Verb {
     Replay(replay::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
+    Export(export::Args),
 }
 
 /// Parses the command line and does what it says.
@@ -91,6 +94,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Replay(args) => replay::run(args, config),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
+        Verb::Export(args) => export::run(args, &config),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod http;
+pub mod matroska;
 pub mod prometheus;
 pub mod rig;
 pub mod serving;
