@@ -85,10 +85,10 @@ pub enum ExportError {
     NoFrames { take: PathBuf },
     #[error("faces cannot be looked for")]
     Detector(#[from] InferError),
-    #[error("libjpeg-turbo cannot be set up")]
-    Decoder(#[from] DecodeError),
-    #[error("libjpeg-turbo cannot be set up")]
-    Encoder(#[from] EncodeError),
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("broken off; nothing is left of the export")]
     BrokenOff,
 }

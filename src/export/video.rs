@@ -27,7 +27,7 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
         let failed = |error: std::io::Error| failure(&shown, error);
         pictures.of_camera(n, |frame, picture| {
             if muxer.is_none() {
-                muxer = Some(Muxer::begin(out.create(&file)?, about(take, view, picture)).map_err(failed)?);
+                muxer = Some(Muxer::begin(out.create(&file)?, about(pictures, view, picture)).map_err(failed)?);
             }
             let time_ns = times.of(frame);
             rows.push((*frame, rows.len(), time_ns));
@@ -50,7 +50,8 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     Ok(())
 }
 
-fn about(take: &Take, view: &TakenView, picture: &[u8]) -> Video {
+fn about(pictures: &Pictures<'_>, view: &TakenView, picture: &[u8]) -> Video {
+    let take = pictures.take;
     let text = |key: &str| take.metadata.get(key).cloned();
     let tags = [
         ("CAMERA", Some(view.camera.name.to_string())),
@@ -59,6 +60,7 @@ fn about(take: &Take, view: &TakenView, picture: &[u8]) -> Video {
         ("RECORDED_WITH", text("vultus").map(|version| format!("vultus {version}"))),
         ("DATE_RECORDED", text("started_utc")),
         ("CONSENT", text("consent")),
+        ("FACES", pictures.blur.map(|_| "hidden where they were found".to_owned())),
     ];
     Video {
         name: view.camera.name.to_string(),
