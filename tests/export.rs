@@ -208,6 +208,41 @@ fn numbers_of_more_than_six_digits_go_there_and_back() {
 }
 
 #[test]
+fn a_take_brings_its_rig_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (rig, file, out) = (folder.path().join("rig.toml"), folder.path().join("run.mcap"), folder.path().join("out"));
+    fs::write(&rig, support::rig::of_the_take()).expect("written");
+    let args = ["--as-fast-as-possible".as_ref(), "--rig".as_ref(), rig.as_os_str()];
+    let first = support::replay([take().as_os_str(), "--record".as_ref(), file.as_os_str()].into_iter().chain(args));
+    vultus().arg("export").arg(&file).args(["--to", "frames", "--output"]).arg(&out).assert().success();
+    assert_eq!(fs::read(out.join("rig.toml")).expect("a rig"), fs::read(&rig).expect("a rig"));
+    let rig = out.join("rig.toml");
+    let again = support::replay([out.as_os_str(), "--as-fast-as-possible".as_ref(), "--rig".as_ref(), rig.as_os_str()]);
+    assert!(without_times(again) == without_times(first), "the results differ");
+}
+
+#[test]
+fn a_damaged_picture_stays_as_it_is_and_is_left_out_where_faces_are_to_be_hidden() {
+    let source = tempfile::tempdir().expect("a folder");
+    let camera = source.path().join("cam1");
+    fs::create_dir(&camera).expect("made");
+    for entry in fs::read_dir(take().join("cam1")).expect("a folder") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), camera.join(entry.file_name())).expect("copied");
+    }
+    let picture = jpeg(&take(), "cam1", 60);
+    let damaged = &picture[..picture.len() / 2];
+    fs::write(camera.join("000060.jpg"), damaged).expect("written");
+    let recorded = Recorded::of(source.path(), "video");
+    let (plain, _) = recorded.export("frames", &[]);
+    assert_eq!(jpeg(&plain, "cam1", 60), damaged);
+    let (hidden, said) = recorded.export("mkv", &["--blur"]);
+    assert!(said.contains("1 pictures cannot be decoded"), "{said}");
+    let (film, all) = (Film::read(&fs::read(hidden.join("cam1.mkv")).expect("a video")), recorded.taken());
+    assert_eq!(film.pictures.len() + 1, all.views[0].frames.len());
+}
+
+#[test]
 fn a_take_of_faces_becomes_a_folder_a_person() {
     let recorded = Recorded::of(&take(), "faces");
     let (folder, _) = recorded.export("frames", &[]);

@@ -5,11 +5,13 @@
 //! name there, is hidden in the frames of half a second around it too. That is no guarantee (`docs/guide/privacy.md`).
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use rayon::prelude::*;
 
 use super::ExportError;
+use super::mosaic::mosaic;
 use super::pictures::{picture, step};
 use super::tables::Records;
 use crate::face::detect::Detector;
@@ -28,12 +30,6 @@ const THRESHOLD: f32 = 0.3;
 const SIDES: [usize; 2] = [640, 1280];
 /// For how long around a frame its faces are hidden.
 const AROUND: Duration = Duration::from_millis(500);
-/// The detector's box ends at brow and chin; the head is larger by this.
-const HEAD_PER_FACE: f32 = 1.5;
-/// At most so many blocks are left of a head's side.
-const BLOCKS: f32 = 4.0;
-/// At least so much of a picture's width is a block.
-const LEAST_BLOCK: f32 = 1.0 / 40.0;
 /// JPEG quality of the pictures, which are encoded anew.
 const QUALITY: i32 = 95;
 /// Pictures a thread that are kept in memory at once.
@@ -64,52 +60,49 @@ impl<'a> Blur<'a> {
         goes_on: &(dyn Fn() -> bool + Sync),
         mut each: impl FnMut(&TakenFrame, &[u8]) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
-        let frames = &take.views[n].frames;
-        let named = named_faces(take, &take.views[n].camera.name)?;
-        let threads = rayon::current_num_threads();
-        let share = frames.len().div_ceil(threads).max(1);
-        let found: Vec<Vec<Found>> = frames
-            .par_chunks(share)
-            .map(|frames| {
-                let mut search = Search::new(self, take)?;
-                let search = |frame: &TakenFrame| {
-                    let found = search.step(take, frame, &named)?;
-                    step(goes_on).map(|()| found)
-                };
-                frames.iter().map(search).collect()
-            })
-            .collect::<Result<_, ExportError>>()?;
-        let found = found.concat();
+        let view = &take.views[n];
+        let named = named_faces(take, &view.camera.name)?;
+        let search = |search: &mut Search, n: usize| {
+            let found = search.step(take, &view.frames[n], &named)?;
+            step(goes_on).map(|()| found)
+        };
+        let found = in_shares(0..view.frames.len(), || Search::new(self, take), search)?;
 
+        let hide = |hide: &mut Hide, n: usize| {
+            let hidden = hide.step(take, &view.frames[n], found_around(&found, n))?;
+            step(goes_on).map(|()| hidden)
+        };
         let mut left_out = 0;
-        for (batch, frames) in frames.chunks(threads * AT_ONCE).enumerate() {
-            let first = batch * threads * AT_ONCE;
-            let hidden: Vec<Vec<Option<Vec<u8>>>> = frames
-                .par_chunks(frames.len().div_ceil(threads))
-                .enumerate()
-                .map(|(part, share)| {
-                    let first = first + part * frames.len().div_ceil(threads);
-                    let mut hide = Hide::new(take)?;
-                    let hide = |(n, frame): (usize, &TakenFrame)| {
-                        let hidden = hide.step(take, frame, found_around(&found, first + n))?;
-                        step(goes_on).map(|()| hidden)
-                    };
-                    share.iter().enumerate().map(hide).collect()
-                })
-                .collect::<Result<_, ExportError>>()?;
-            for (frame, jpeg) in frames.iter().zip(hidden.iter().flatten()) {
+        let batch = AT_ONCE * rayon::current_num_threads();
+        for first in (0..view.frames.len()).step_by(batch) {
+            let some = first..(first + batch).min(view.frames.len());
+            for (frame, jpeg) in view.frames[some.clone()].iter().zip(in_shares(some, || Hide::new(take), hide)?) {
                 match jpeg {
-                    Some(jpeg) => each(frame, jpeg)?,
+                    Some(jpeg) => each(frame, &jpeg)?,
                     None => left_out += 1,
                 }
             }
         }
         if left_out > 0 {
-            let name = &take.views[n].camera.name;
-            tracing::warn!("camera `{name}`: {left_out} pictures cannot be decoded, and are left out");
+            tracing::warn!("camera `{}`: {left_out} pictures cannot be decoded, and are left out", view.camera.name);
         }
         Ok(())
     }
+}
+
+/// Does `step` for every number of `range`, a share of them on every core, each with a worker of its own.
+fn in_shares<W, T: Send>(
+    range: Range<usize>,
+    worker: impl Fn() -> Result<W, ExportError> + Sync,
+    step: impl Fn(&mut W, usize) -> Result<T, ExportError> + Sync,
+) -> Result<Vec<T>, ExportError> {
+    let numbers: Vec<usize> = range.collect();
+    let share = numbers.len().div_ceil(rayon::current_num_threads()).max(1);
+    let shares = numbers.par_chunks(share).map(|share| {
+        let mut worker = worker()?;
+        share.iter().map(|n| step(&mut worker, *n)).collect::<Result<Vec<T>, ExportError>>()
+    });
+    Ok(shares.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 /// The faces that the take's results name in the frames of a camera, by `seq`.
@@ -222,75 +215,9 @@ impl Hide {
     }
 }
 
-/// Makes a mosaic of the head around a face.
-fn mosaic(image: &mut Image, face: Rect) {
-    let center = face.center();
-    let (w, h) = (face.w * HEAD_PER_FACE, face.h * HEAD_PER_FACE);
-    let block = |side: f32| {
-        (side / BLOCKS).max(image.width as f32 * LEAST_BLOCK).ceil().clamp(1.0, image.width.max(1) as f32) as usize
-    };
-    let (block_w, block_h) = (block(w), block(h));
-    // Detectors also report boxes that reach out of the picture; what is no number becomes 0.
-    let range = |center: f32, side: f32, most: usize| {
-        let at = |value: f32| (value.max(0.0) as usize).min(most);
-        at((center - side / 2.0).floor())..at((center + side / 2.0).ceil())
-    };
-    let (columns, rows) = (range(center.x, w, image.width), range(center.y, h, image.height));
-    for y in rows.clone().step_by(block_h) {
-        for x in columns.clone().step_by(block_w) {
-            let across = x..(x + block_w).min(columns.end);
-            let down = y..(y + block_h).min(rows.end);
-            flatten(image, across, down);
-        }
-    }
-}
-
-/// Gives a block its mean colour.
-fn flatten(image: &mut Image, columns: std::ops::Range<usize>, rows: std::ops::Range<usize>) {
-    let pixels = (columns.len() * rows.len()).max(1) as u64;
-    let line = |y: usize| (y * image.width + columns.start) * 3..(y * image.width + columns.end) * 3;
-    let mut sum = [0_u64; 3];
-    for y in rows.clone() {
-        for pixel in image.rgb[line(y)].chunks_exact(3) {
-            sum.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += u64::from(*value));
-        }
-    }
-    let mean = sum.map(|sum| (sum / pixels) as u8);
-    for y in rows {
-        let line = line(y);
-        image.rgb[line].chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&mean));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_head_becomes_four_blocks_a_side_and_the_rest_stays() {
-        let (width, height) = (80, 60);
-        let rgb: Vec<u8> = (0..width * height * 3).map(|n| (n * 7 % 251) as u8).collect();
-        let mut image = Image { width, height, scale: 1.0, rgb: rgb.clone() };
-        mosaic(&mut image, Rect { x: 30.0, y: 20.0, w: 16.0, h: 16.0 });
-        let colours = |columns: std::ops::Range<usize>, rows: std::ops::Range<usize>| {
-            let pixel = |x: usize, y: usize| image.rgb[(y * width + x) * 3..][..3].to_vec();
-            let all: std::collections::BTreeSet<_> =
-                rows.flat_map(|y| columns.clone().map(move |x| (x, y))).map(|(x, y)| pixel(x, y)).collect();
-            all.len()
-        };
-        assert!(colours(26..50, 16..40) <= 16);
-        let is_outside = |n: usize| !((26..50).contains(&(n / 3 % width)) && (16..40).contains(&(n / 3 / width)));
-        assert!((0..rgb.len()).filter(|n| is_outside(*n)).all(|n| image.rgb[n] == rgb[n]));
-    }
-
-    #[test]
-    fn boxes_at_and_beyond_the_edge_are_no_trouble() {
-        let mut image = Image { width: 8, height: 8, scale: 1.0, rgb: vec![9; 8 * 8 * 3] };
-        for (x, w) in [(-50.0, 20.0), (-5.0, 10.0), (6.0, 30.0), (f32::NAN, 5.0), (0.0, f32::INFINITY), (3.0, 0.0)] {
-            mosaic(&mut image, Rect { x, y: x, w, h: w });
-        }
-        assert_eq!(image.rgb, vec![9; 8 * 8 * 3]);
-    }
 
     #[test]
     fn faces_are_hidden_half_a_second_around() {

@@ -7,6 +7,7 @@ pub mod blur;
 mod folder;
 mod images;
 mod mkv;
+mod mosaic;
 mod parquet;
 mod pictures;
 mod table;
@@ -22,7 +23,7 @@ use crate::config::RecordContent;
 use crate::image::decode::DecodeError;
 use crate::image::encode::EncodeError;
 use crate::infer::InferError;
-use crate::record::{Take, TakeError};
+use crate::record::{Take, TakeError, TakenView};
 use blur::Blur;
 use folder::OutFolder;
 use pictures::Pictures;
@@ -120,8 +121,11 @@ impl Export<'_> {
     /// How many steps there are.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        let frames = |view: &crate::record::TakenView| view.frames.len() + view.faces.len();
-        let frames = self.take.views.iter().map(frames).sum::<usize>() as u64;
+        let of_view = |view: &TakenView| match self.take.content {
+            RecordContent::Faces => view.faces.len(),
+            _ => view.frames.len(),
+        };
+        let frames = self.take.views.iter().map(of_view).sum::<usize>() as u64;
         match (self.format.has_pictures(), &self.blur) {
             (true, None) => frames,
             // Every frame is searched before any is written.
