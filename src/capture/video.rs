@@ -82,8 +82,8 @@ impl VideoSource {
         (self.frames > 0).then(|| self.stream.period.mul_f64(self.frames as f64))
     }
 
-    /// How many frames there would be up to the last one if none had been dropped. Of many containers OpenCV's count is just that: the
-    /// length times the rate.
+    /// How many frames there would be up to the last one if none had been dropped. Of many containers OpenCV's count is
+    /// just that: the length times the rate.
     fn reached(&self) -> u64 {
         let intervals = |last_ns: i64| (last_ns as f64 / self.stream.period.as_nanos() as f64).round() as u64;
         self.last_ns.map_or(0, |last_ns| self.seq.max(intervals(last_ns) + 1))

@@ -37,7 +37,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
-    /// Hide every face that is found, also of people whom no result names. No guarantee: look through it before you publish
+    /// Hide every face that is found, also of people whom no result names. No guarantee: look through it before you
+    /// publish
     #[arg(long, conflicts_with = "repair")]
     blur: bool,
 
@@ -58,7 +59,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     if args.take.is_dir() {
         anyhow::bail!(
-            "{} is a folder; what is exported is a take that `--record` made: one file. `vultus replay {0} --record FILE` makes one of it",
+            "{} is a folder; what is exported is a take that `--record` made: one file. `vultus replay {0} --record \
+             FILE` makes one of it",
             args.take.display()
         );
     }

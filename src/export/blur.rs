@@ -1,8 +1,9 @@
 //! Hides faces in the pictures of a take.
 //!
-//! A face that is hidden in all frames but one is not hidden. So every frame is searched by itself, whole and in full detail, whatever
-//! the run looked at; what the detector only suspects counts; and what is found in a frame, or what the take's own results
-//! name there, is hidden in the frames of half a second around it too. That is no guarantee (`docs/guide/privacy.md`).
+//! A face that is hidden in all frames but one is not hidden. So every frame is searched by itself, whole and in full
+//! detail, whatever the run looked at; what the detector only suspects counts; and what is found in a frame, or what
+//! the take's own results name there, is hidden in the frames of half a second around it too. That is no guarantee
+//! (`docs/guide/privacy.md`).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -48,8 +49,8 @@ impl<'a> Blur<'a> {
         Self { runtime, detector }
     }
 
-    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival, with its faces hidden. Those that cannot be
-    /// decoded are left out.
+    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival, with its faces hidden. Those that
+    /// cannot be decoded are left out.
     ///
     /// # Errors
     /// Of the take, of the search for faces and of `each`, and [`ExportError::BrokenOff`].

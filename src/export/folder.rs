@@ -1,4 +1,5 @@
-//! The folder that an export is written into. Until it is complete it has another name, so what was broken off never looks whole.
+//! The folder that an export is written into. Until it is complete it has another name, so what was broken off never
+//! looks whole.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};

@@ -1,4 +1,5 @@
-//! A take as a folder of pictures that `replay` reads (`docs/reference/takes.md`); of a take that holds only faces, a folder a person.
+//! A take as a folder of pictures that `replay` reads (`docs/reference/takes.md`); of a take that holds only faces, a
+//! folder a person.
 
 use serde_json::json;
 

@@ -1,7 +1,6 @@
 //! Takes in formats that other programs read: videos, pictures, and tables (`docs/reference/takes.md`).
 //!
-//! [`Export`] is what is asked for. Everything is written into an [`OutFolder`], which becomes the folder that was asked for only
-//! when it is complete.
+//! [`Export`] is what is asked for. What it writes gets its name only when it is complete.
 
 pub mod blur;
 mod folder;
@@ -69,16 +68,23 @@ pub enum ExportError {
     Take(#[from] TakeError),
     #[error(transparent)]
     Cameras(#[from] CaptureError),
-    #[error("{} is there and not empty, and nothing is overwritten: name another folder (`--output DIR`)", .folder.display())]
+    #[error(
+        "{} is there and not empty, and nothing is overwritten: name another folder (`--output DIR`)",
+        .folder.display()
+    )]
     Exists { folder: PathBuf },
-    #[error("{} is left of an export that was broken off, or one is still at it: remove it, or name another folder (`--output DIR`)", .folder.display())]
+    #[error(
+        "{} is left of an export that was broken off, or one is still at it: remove it, or name another folder \
+         (`--output DIR`)",
+        .folder.display()
+    )]
     Unfinished { folder: PathBuf },
     #[error("the folder {} cannot be made: {reason}. Name another one (`--output DIR`)", .folder.display())]
     Folder { folder: PathBuf, reason: String },
     #[error("{} cannot be written: {reason}. Nothing is left of the export", .path.display())]
     Write { path: PathBuf, reason: String },
     #[error(
-        "{} holds nothing but faces, so there is nothing around them to keep: `--blur` is for takes with whole pictures",
+        "{} holds nothing but faces: `--blur` is for takes with whole pictures, of which something is left",
         .take.display()
     )]
     OnlyFaces { take: PathBuf },

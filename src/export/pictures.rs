@@ -12,8 +12,8 @@ pub(super) struct Pictures<'a> {
 }
 
 impl Pictures<'_> {
-    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival. Those in which faces cannot be hidden are left
-    /// out.
+    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival. Those in which faces cannot be
+    /// hidden are left out.
     ///
     /// # Errors
     /// Of the take, of the search for faces and of `each`, and [`ExportError::BrokenOff`].

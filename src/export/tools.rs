@@ -1,13 +1,14 @@
 //! Per-frame times in the layouts of other multi-camera tools, so that their users can go on with their own.
 //!
-//! * caliscope reads `timestamps.csv`: `cam_id` (a number), `frame_time` (seconds). The frame of a video is known by its place
-//!   among the camera's rows, so every frame has one (`docs/project_setup.md` and `recording/synchronized_timestamps.py` of
-//!   mprib/caliscope, 2026). It reads the two columns by name; the one behind them is for people.
-//! * caliscope up to 2024 wrote and read `frame_time_history.csv`: `sync_index`, `port`, `frame_index`, `frame_time`, a row a
-//!   camera and set (`recording/video_recorder.py`).
-//! * skellycam, which freemocap records with, writes `RECORDING.cameraID.timestamps.csv` (`recorders/videos/recording_info.py`
-//!   and the columns of `FrameTimestampsCSVRow` in freemocap/skellycam, 2026). Of its columns those are written that a take
-//!   can tell.
+//! * caliscope reads `timestamps.csv`: `cam_id` (a number), `frame_time` (seconds). The frame of a video is known by
+//!   its place among the camera's rows, so every frame has one (`docs/project_setup.md` and
+//!   `recording/synchronized_timestamps.py` of mprib/caliscope, 2026). It reads the two columns by name; the one behind
+//!   them is for people.
+//! * Earlier versions of it wrote and read `frame_time_history.csv`: `sync_index`, `port`, `frame_index`, `frame_time`,
+//!   a row a camera and set (`recording/video_recorder.py`).
+//! * skellycam, which freemocap records with, writes `RECORDING.cameraID.timestamps.csv`
+//!   (`recorders/videos/recording_info.py` and the columns of `FrameTimestampsCSVRow` in freemocap/skellycam, 2026). Of
+//!   its columns those are written that a take can tell.
 
 use super::ExportError;
 use super::folder::OutFolder;

@@ -41,7 +41,8 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
         out.count(rows.len());
         if times.set_right > 0 {
             tracing::warn!(
-                "camera `{name}`: its clock did not go forward at {} pictures; in {file} they follow at its nominal interval",
+                "camera `{name}`: its clock did not go forward at {} pictures; in {file} they follow at the nominal \
+                 interval",
                 times.set_right
             );
         }

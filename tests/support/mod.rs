@@ -5,6 +5,7 @@ pub mod browser;
 pub mod http;
 pub mod matroska;
 pub mod prometheus;
+pub mod recorded;
 pub mod rig;
 pub mod serving;
 pub mod shape;
