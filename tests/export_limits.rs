@@ -217,11 +217,17 @@ fn a_damaged_picture_stays_as_it_is_and_is_left_out_where_faces_are_to_be_hidden
     let picture = jpeg(&take(), "cam1", 60);
     let damaged = &picture[..picture.len() / 2];
     fs::write(camera.join("000060.jpg"), damaged).expect("written");
+    let first: u64 = csv_rows(&camera.join("timestamps.csv"))[0]["seq"].parse().expect("a number");
+    fs::write(camera.join(format!("{first:06}.jpg")), [0xff, 0xd8]).expect("written");
     let recorded = Recorded::of(source.path(), "video");
     let (plain, _) = recorded.export("frames", &[]);
+    assert!(fs::read_to_string(plain.join("rig.json")).expect("a rig").contains("\"width\":640"));
     assert_eq!(jpeg(&plain, "cam1", 60), damaged);
     let (hidden, said) = recorded.export("mkv", &["--blur"]);
-    assert!(said.contains("1 pictures cannot be decoded"), "{said}");
+    assert!(said.contains("2 pictures cannot be decoded"), "{said}");
     let (film, all) = (Film::read(&fs::read(hidden.join("cam1.mkv")).expect("a video")), recorded.taken());
-    assert_eq!(film.pictures.len() + 1, all.views[0].frames.len());
+    assert_eq!(film.pictures.len() + 2, all.views[0].frames.len());
+    fs::remove_dir_all(hidden).expect("removed");
+    let film = Film::read(&fs::read(recorded.export("mkv", &[]).0.join("cam1.mkv")).expect("a video"));
+    assert_eq!((film.width, film.height, film.pictures.len()), (640, 360, all.views[0].frames.len()));
 }

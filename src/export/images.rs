@@ -25,18 +25,18 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     let mut cameras = Vec::new();
     for (n, view) in take.views.iter().enumerate() {
         let name = &*view.camera.name;
-        let (mut size, mut kept) = ((0, 0), Vec::new());
+        let (mut size, mut kept) = (None, Vec::new());
         pictures.of_camera(n, |frame, picture| {
-            if kept.is_empty() {
-                size = jpeg_size(picture).unwrap_or_default();
-            }
+            // A damaged picture may not say it.
+            size = size.or_else(|| jpeg_size(picture).ok());
             kept.push(*frame);
             out.count(1);
             out.put(format!("{name}/{:06}.jpg", frame.seq), picture)
         })?;
         table::write(out, &format!("{name}/timestamps"), TableFormat::Csv, time_columns(), kept)?;
+        let (width, height) = size.unwrap_or_default();
         let fps = 1.0 / view.camera.period.as_secs_f64();
-        cameras.push(json!({"name": name, "width": size.0, "height": size.1, "fps": fps}));
+        cameras.push(json!({"name": name, "width": width, "height": height, "fps": fps}));
     }
     // One camera a line, as people read it.
     let cameras: Vec<String> = cameras.iter().map(|camera| format!("  {camera}")).collect();

@@ -77,8 +77,6 @@ mod id {
 pub struct Video {
     /// The track's name.
     pub name: String,
-    /// Width and height in pixels.
-    pub size: (usize, usize),
     /// Nominal time between pictures, from which readers take the rate.
     pub period: Duration,
     /// When time zero was, in nanoseconds of UTC since 1970.
@@ -102,6 +100,7 @@ pub struct Muxer<W> {
 /// What of the head is known only at the end.
 #[derive(Default)]
 struct End {
+    size: (usize, usize),
     duration_ns: u64,
     cues_at: u64,
     length: u64,
@@ -142,11 +141,11 @@ impl<W: Write + Seek> Muxer<W> {
         Ok(())
     }
 
-    /// Writes the index, and what was not known at the beginning. Returns `out`.
+    /// Writes the index, and what was not known at the beginning, such as the pictures' width and height. Returns `out`.
     ///
     /// # Errors
     /// What `out` returns.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(mut self, size: (usize, usize)) -> io::Result<W> {
         let segment_at = segment_at();
         let period_ns = self.video.period.as_nanos() as u64;
         let mut points = Vec::new();
@@ -163,6 +162,7 @@ impl<W: Write + Seek> Muxer<W> {
         binary(&mut cues, id::CUES, &points);
         self.out.write_all(&cues)?;
         let end = End {
+            size,
             // From the first picture on: readers take the rate and this for the number of pictures.
             duration_ns: self.span_ns.map_or(0, |(first_ns, last_ns)| last_ns - first_ns) + period_ns,
             cues_at: self.at - segment_at,
@@ -179,7 +179,7 @@ impl<W: Write + Seek> Muxer<W> {
 fn head(video: &Video, end: &End) -> Vec<u8> {
     let mut head = file_head();
     opening_of(&mut head, id::SEGMENT, end.length);
-    let [info, tracks, tags] = [info(video, end), tracks(video), tags(video)];
+    let [info, tracks, tags] = [info(video, end), tracks(video, end), tags(video)];
     let seek_head_length = seek_head([0; 4]).len() as u64;
     let tracks_at = seek_head_length + info.len() as u64;
     let tags_at = tracks_at + tracks.len() as u64;
@@ -239,7 +239,7 @@ fn info(video: &Video, end: &End) -> Vec<u8> {
     out
 }
 
-fn tracks(video: &Video) -> Vec<u8> {
+fn tracks(video: &Video, end: &End) -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, id::TRACKS, |tracks| {
         element(tracks, id::TRACK_ENTRY, |track| {
@@ -254,8 +254,8 @@ fn tracks(video: &Video) -> Vec<u8> {
             element(track, id::VIDEO, |picture| {
                 const PROGRESSIVE: u64 = 2;
                 uint(picture, id::FLAG_INTERLACED, PROGRESSIVE);
-                uint(picture, id::PIXEL_WIDTH, video.size.0 as u64);
-                uint(picture, id::PIXEL_HEIGHT, video.size.1 as u64);
+                uint(picture, id::PIXEL_WIDTH, end.size.0 as u64);
+                uint(picture, id::PIXEL_HEIGHT, end.size.1 as u64);
             });
         });
     });

@@ -5,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::record::Take;
 use crate::time::Timestamp;
 
-/// When the first picture of any camera was taken: zero of all videos.
+/// When the first picture of any camera was taken: zero of all videos. A clock that goes back later does not move it.
 pub(super) fn origin(take: &Take) -> Option<Timestamp> {
-    take.views.iter().flat_map(|view| &view.frames).map(|frame| frame.captured_at).min()
+    take.views.iter().filter_map(|view| view.frames.first()).map(|frame| frame.captured_at).min()
 }
 
 /// The same in nanoseconds of UTC since 1970; of a replay when that was run, as its timeline is not known in UTC.

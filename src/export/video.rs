@@ -21,14 +21,16 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     for (n, view) in take.views.iter().enumerate() {
         let name = &*view.camera.name;
         let mut times = Times { origin, period: view.camera.period, last_ns: None, set_right: 0 };
-        let (mut muxer, mut rows) = (None::<Muxer<OutFile>>, Vec::new());
+        let (mut muxer, mut rows, mut size) = (None::<Muxer<OutFile>>, Vec::new(), None);
         let file = format!("{name}.mkv");
         let shown = out.shown(&file);
         let failed = |error: std::io::Error| failure(&shown, error);
         pictures.of_camera(n, |frame, picture| {
             if muxer.is_none() {
-                muxer = Some(Muxer::begin(out.create(&file)?, about(pictures, view, picture)).map_err(failed)?);
+                muxer = Some(Muxer::begin(out.create(&file)?, about(pictures, view)).map_err(failed)?);
             }
+            // A damaged picture may not say it.
+            size = size.or_else(|| jpeg_size(picture).ok());
             let time_ns = times.of(frame);
             rows.push((*frame, rows.len(), time_ns));
             muxer.as_mut().map_or(Ok(()), |muxer| muxer.picture(time_ns, picture)).map_err(failed)
@@ -37,7 +39,7 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
             tracing::warn!("camera `{name}` has no picture, and so no video");
             continue;
         };
-        out.close(muxer.finish().map_err(failed)?)?;
+        out.close(muxer.finish(size.unwrap_or_default()).map_err(failed)?)?;
         out.count(rows.len());
         if times.set_right > 0 {
             tracing::warn!(
@@ -51,7 +53,7 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     Ok(())
 }
 
-fn about(pictures: &Pictures<'_>, view: &TakenView, picture: &[u8]) -> Video {
+fn about(pictures: &Pictures<'_>, view: &TakenView) -> Video {
     let take = pictures.take;
     let text = |key: &str| take.metadata.get(key).cloned();
     let tags = [
@@ -65,7 +67,6 @@ fn about(pictures: &Pictures<'_>, view: &TakenView, picture: &[u8]) -> Video {
     ];
     Video {
         name: view.camera.name.to_string(),
-        size: jpeg_size(picture).unwrap_or_default(),
         period: view.camera.period,
         date: date(take),
         tags: tags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
