@@ -12,6 +12,8 @@
 
 pub mod serve;
 
+pub mod export;
+
 pub mod pipeline;
 
 pub mod fuse;

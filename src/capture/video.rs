@@ -82,6 +82,13 @@ impl VideoSource {
         (self.frames > 0).then(|| self.stream.period.mul_f64(self.frames as f64))
     }
 
+    /// How many frames there would be up to the last one if none had been dropped. Of many containers OpenCV's count is
+    /// just that: the length times the rate.
+    fn reached(&self) -> u64 {
+        let intervals = |last_ns: i64| (last_ns as f64 / self.stream.period.as_nanos() as f64).round() as u64;
+        self.last_ns.map_or(0, |last_ns| self.seq.max(intervals(last_ns) + 1))
+    }
+
     /// Reads the next picture; its time in nanoseconds, or `None` at the end.
     fn read(&mut self) -> opencv::Result<Option<i64>> {
         if !self.capture.read(&mut self.picture)? || self.picture.empty() {
@@ -106,7 +113,7 @@ impl Source for VideoSource {
         }
         let captured_ns = match self.read() {
             Ok(Some(captured_ns)) => captured_ns,
-            Ok(None) if self.seq < self.frames => {
+            Ok(None) if self.reached() < self.frames => {
                 self.is_over = true;
                 let (path, seq, frames) = (self.path.display(), self.seq, self.frames);
                 return Ok(Event::Corrupt(format!("{path} cannot be read beyond frame {seq} of {frames}")));

@@ -2,6 +2,7 @@
 
 mod cameras;
 mod doctor;
+mod export;
 mod info;
 mod live;
 mod options;
@@ -68,15 +69,9 @@ enum Verb {
     Live(live::Args),
     Replay(replay::Args),
     Info(info::Args),
+    Export(export::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
-    /// What `export --repair` will do
-    #[command(hide = true)]
-    Repair {
-        take: PathBuf,
-        #[arg(long)]
-        output: Option<PathBuf>,
-    },
 }
 
 /// Parses the command line and does what it says.
@@ -100,9 +95,9 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Live(args) => live::run(args, config),
         Verb::Replay(args) => replay::run(args, config),
         Verb::Info(args) => info::run(args),
+        Verb::Export(args) => export::run(args, &config),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
-        Verb::Repair { take, output } => repair::run(take, output.as_deref()),
     }
 }
 

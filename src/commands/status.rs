@@ -64,7 +64,7 @@ impl Status {
         let bar = match show {
             Show::Nothing => None,
             Show::Status => io::stdout().is_terminal().then(|| ProgressBar::no_length().with_style(plain())),
-            Show::Progress { frames: Some(frames) } => Some(ProgressBar::new(frames).with_style(progress())),
+            Show::Progress { frames: Some(frames) } => Some(progress(frames, "frames")),
             Show::Progress { frames: None } => Some(ProgressBar::no_length()),
         };
         let now = Instant::now();
@@ -224,7 +224,14 @@ fn plain() -> ProgressStyle {
     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn progress() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {per_sec}, {eta} left")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+/// How far long work has come, in so many steps of something; [`on_screen`] draws it.
+fn progress(steps: u64, of: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {per_sec}, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(steps).with_style(style).with_message(of)
+}
+
+/// The same, drawn.
+pub(super) fn progress_bar(steps: u64, of: &'static str) -> ProgressBar {
+    on_screen().add(progress(steps, of))
 }

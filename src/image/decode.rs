@@ -89,7 +89,11 @@ impl Decoder {
         Ok(())
     }
 
-    fn jpeg(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), DecodeError> {
+    /// Decodes a JPEG picture into `image`.
+    ///
+    /// # Errors
+    /// Every [`DecodeError`] but those of raw pictures; `image` is then undefined.
+    pub fn jpeg(&mut self, bytes: &[u8], image: &mut Image) -> Result<(), DecodeError> {
         let bytes = jpeg_picture(bytes)?;
         let header = self.jpeg.read_header(bytes)?;
         // Eighths of the full size: the smallest that reaches the target.
@@ -123,6 +127,15 @@ pub fn raw_picture(bytes: &[u8], format: PixelFormat, width: u32, height: u32) -
     }
     let needed = format.frame_bytes(width, height).ok_or(DecodeError::OddSize { format, width, height })?;
     bytes.get(..needed).ok_or(DecodeError::Size { format, width, height, needed, found: bytes.len() })
+}
+
+/// Width and height of a JPEG picture, as its header says.
+///
+/// # Errors
+/// [`DecodeError::Jpeg`].
+pub fn jpeg_size(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
+    let header = turbojpeg::read_header(bytes)?;
+    Ok((header.width, header.height))
 }
 
 /// The JPEG picture in a camera's buffer, which may be longer: up to and with its end marker.

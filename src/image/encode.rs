@@ -5,8 +5,12 @@
 
 use turbojpeg::{Compressor, OutputBuf, Subsamp, YuvPlanesImage};
 
+use super::Image;
 use super::decode::{DecodeError, raw_picture};
 use crate::frame::{Frame, FrameBytes, PixelFormat};
+
+/// That of most webcams' own JPEG.
+const USUAL_SUBSAMP: Subsamp = Subsamp::Sub2x1;
 
 /// Why a frame cannot be made a JPEG picture.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,21 @@ impl JpegEncoder {
         Ok(Self { jpeg, planes: Vec::new(), room: Vec::new() })
     }
 
+    /// A JPEG picture of `image`.
+    ///
+    /// # Errors
+    /// [`EncodeError::Jpeg`].
+    pub fn picture(&mut self, image: &Image) -> Result<Vec<u8>, EncodeError> {
+        self.jpeg.set_subsamp(USUAL_SUBSAMP)?;
+        Ok(self.jpeg.compress_to_vec(turbojpeg::Image {
+            pixels: &image.rgb[..],
+            width: image.width,
+            pitch: image.width * 3,
+            height: image.height,
+            format: turbojpeg::PixelFormat::RGB,
+        })?)
+    }
+
     /// Makes `out` a JPEG picture of `frame`.
     ///
     /// # Errors
@@ -82,8 +101,7 @@ impl JpegEncoder {
         let subsamp = match frame.format {
             PixelFormat::Nv12 => Subsamp::Sub2x2,
             PixelFormat::Gray => Subsamp::Gray,
-            // As most webcams' own JPEG.
-            _ => Subsamp::Sub2x1,
+            _ => USUAL_SUBSAMP,
         };
         let most = turbojpeg::compressed_buf_len(width, height, subsamp)?;
         if self.room.len() < most {

@@ -3,8 +3,10 @@
 
 pub mod browser;
 pub mod http;
+pub mod matroska;
 pub mod prometheus;
 pub mod readers;
+pub mod recorded;
 pub mod recording;
 pub mod rig;
 pub mod serving;

@@ -1,0 +1,222 @@
+//! The tables of a take: its frames, the sets that were formed of them, what was read of whom, and in which view.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::ExportError;
+use super::folder::OutFolder;
+use super::table::{self, Column, Table, TableFormat};
+use crate::record::{SetNote, Take, TakeError, TakeFile, TakenFrame, TakenView};
+use crate::results::{Line, LineView, per_class};
+use crate::scene::Expression;
+
+/// Writes all tables, and calls `goes_on` after every set's records.
+///
+/// # Errors
+/// When the take or a table fails, and [`ExportError::BrokenOff`].
+pub(super) fn write(
+    take: &Take,
+    format: TableFormat,
+    out: &mut OutFolder,
+    goes_on: &(dyn Fn() -> bool + Sync),
+) -> Result<(), ExportError> {
+    let frames = table::write(out, "frames", format, frame_columns(), frame_rows(take))?;
+    let sets = table::write(out, "sets", format, set_columns(take), &take.sets)?;
+    out.count(frames + sets);
+
+    let mut results = Table::begin(out, "results", format, result_columns(take))?;
+    let mut views = Table::begin(out, "views", format, view_columns())?;
+    let mut records = Records::open(take)?;
+    while let Some(line) = records.next()? {
+        let line = Arc::new(line);
+        for n in 0..line.views.len() {
+            views.push(ViewRow { line: line.clone(), n })?;
+        }
+        out.count(1 + line.views.len());
+        results.push(line)?;
+        if !goes_on() {
+            return Err(ExportError::BrokenOff);
+        }
+    }
+    results.finish(out)?;
+    views.finish(out)
+}
+
+/// The result records of a take, one by one.
+pub(super) struct Records<'a> {
+    take: &'a Take,
+    file: TakeFile,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Records<'a> {
+    /// # Errors
+    /// [`TakeError::Read`].
+    pub(super) fn open(take: &'a Take) -> Result<Self, TakeError> {
+        Ok(Self { take, file: TakeFile::open(&take.path)?, text: Vec::new(), at: 0 })
+    }
+
+    /// # Errors
+    /// [`TakeError::Read`] and [`TakeError::Damaged`].
+    pub(super) fn next(&mut self) -> Result<Option<Line>, TakeError> {
+        let Some(record) = self.take.records.get(self.at) else { return Ok(None) };
+        self.file.text(record.text, &mut self.text)?;
+        let damaged = |_| TakeError::Damaged { path: self.take.path.clone(), what: format!("result {}", self.at) };
+        let line = serde_json::from_slice(&self.text).map_err(damaged)?;
+        self.at += 1;
+        Ok(Some(line))
+    }
+}
+
+/// A camera's frame.
+pub(super) struct FrameRow {
+    pub camera: Arc<str>,
+    /// The camera's place in the order of configuration.
+    pub camera_index: usize,
+    /// Counts the camera's frames in the take.
+    pub index: usize,
+    pub frame: TakenFrame,
+    /// The set that it is in.
+    pub set: Option<u64>,
+}
+
+/// All frames of a take, camera by camera.
+pub(super) fn frame_rows(take: &Take) -> impl Iterator<Item = FrameRow> {
+    let mut set_of = HashMap::new();
+    for set in &take.sets {
+        let seqs = set.seqs.iter().enumerate().filter_map(|(n, seq)| Some((n, (*seq)?)));
+        set_of.extend(seqs.map(|(n, seq)| ((n, seq), set.number)));
+    }
+    let set_of = Arc::new(set_of);
+    take.views.iter().enumerate().flat_map(move |(camera_index, view): (usize, &TakenView)| {
+        let set_of = set_of.clone();
+        view.frames.iter().enumerate().map(move |(index, frame)| FrameRow {
+            camera: view.camera.name.clone(),
+            camera_index,
+            index,
+            frame: *frame,
+            set: set_of.get(&(camera_index, frame.seq)).copied(),
+        })
+    })
+}
+
+fn frame_columns() -> Vec<Column<FrameRow>> {
+    vec![
+        Column::text("camera", |row: &FrameRow| Some(row.camera.to_string())),
+        Column::whole("seq", |row: &FrameRow| Some(row.frame.seq as i64)),
+        Column::whole("captured_ns", |row: &FrameRow| Some(row.frame.captured_at.ns())),
+        Column::whole("received_ns", |row: &FrameRow| Some(row.frame.received_at.ns())),
+        Column::whole("set", |row: &FrameRow| row.set.map(|set| set as i64)),
+        Column::whole("picture_bytes", |row: &FrameRow| row.frame.picture.map(|place| place.bytes as i64)),
+    ]
+}
+
+fn set_columns<'a>(take: &Take) -> Vec<Column<&'a SetNote>> {
+    let names: Vec<Arc<str>> = take.views.iter().map(|view| view.camera.name.clone()).collect();
+    let seqs = names.clone().into_iter().enumerate().map(|(n, name)| {
+        Column::whole(format!("{name}_seq"), move |set: &&SetNote| set.seqs.get(n)?.map(|seq| seq as i64))
+    });
+    let seqs: Vec<_> = seqs.collect();
+    let mut columns = vec![
+        Column::whole("set", |set: &&SetNote| Some(set.number as i64)),
+        Column::whole("at_ns", |set: &&SetNote| Some(set.at.ns())),
+        Column::text("reference", move |set: &&SetNote| names.get(set.reference.index()).map(ToString::to_string)),
+        Column::flag("analysed", |set: &&SetNote| Some(set.analysed)),
+        Column::real("skew_ms", |set: &&SetNote| Some(set.skew.as_nanos() as f64 / 1e6)),
+        Column::real("wait_ms", |set: &&SetNote| Some(set.waited.as_nanos() as f64 / 1e6)),
+    ];
+    columns.extend(seqs);
+    columns
+}
+
+fn result_columns(take: &Take) -> Vec<Column<Arc<Line>>> {
+    let mut columns = vec![
+        Column::whole("set", |line: &Arc<Line>| Some(line.set as i64)),
+        Column::whole("at_ns", |line: &Arc<Line>| Some(line.at_ns)),
+        Column::whole("person", |line: &Arc<Line>| line.person.map(i64::from)),
+        Column::text("expression", |line: &Arc<Line>| line.expression.clone()),
+        Column::real("confidence", |line: &Arc<Line>| line.confidence),
+    ];
+    columns.extend(class_columns(|line: &Arc<Line>| line.probabilities.as_ref()));
+    columns.extend([
+        Column::real("skew_ms", |line: &Arc<Line>| Some(line.skew_ms)),
+        Column::real("wait_ms", |line: &Arc<Line>| Some(line.wait_ms)),
+        Column::real("latency_ms", |line: &Arc<Line>| Some(line.latency_ms)),
+        Column::real("age_ms", |line: &Arc<Line>| Some(line.age_ms)),
+    ]);
+    for camera in take.views.iter().map(|view| view.camera.name.clone()) {
+        let name = |of: &str| format!("{camera}_{of}");
+        let of_camera = camera.clone();
+        let seq = move |line: &Arc<Line>| line.frames.get(&*of_camera).map(|seq| *seq as i64);
+        columns.push(Column::whole(name("seq"), seq));
+        for (of, value) in VIEW_VALUES {
+            let camera = camera.clone();
+            let cell = move |line: &Arc<Line>| line.views.iter().find(|view| *view.camera == *camera).map(value);
+            columns.push(Column::real(name(of), cell));
+        }
+    }
+    columns
+}
+
+/// A view of a record.
+struct ViewRow {
+    line: Arc<Line>,
+    n: usize,
+}
+
+impl ViewRow {
+    fn view(&self) -> &LineView {
+        &self.line.views[self.n]
+    }
+}
+
+/// Landmarks as columns are named.
+const LANDMARKS: [&str; 5] = ["right_eye", "left_eye", "nose", "right_mouth", "left_mouth"];
+
+/// Reads a number of a view.
+type ViewValue = fn(&LineView) -> f64;
+
+/// What a view says in numbers, but for landmarks and probabilities.
+const VIEW_VALUES: [(&str, ViewValue); 7] = [
+    ("x", |view| view.rect[0]),
+    ("y", |view| view.rect[1]),
+    ("w", |view| view.rect[2]),
+    ("h", |view| view.rect[3]),
+    ("yaw_deg", |view| view.yaw_deg),
+    ("quality", |view| view.quality),
+    ("weight", |view| view.weight),
+];
+
+fn view_columns() -> Vec<Column<ViewRow>> {
+    let mut columns = vec![
+        Column::whole("set", |row: &ViewRow| Some(row.line.set as i64)),
+        Column::whole("at_ns", |row: &ViewRow| Some(row.line.at_ns)),
+        Column::whole("person", |row: &ViewRow| row.line.person.map(i64::from)),
+        Column::text("camera", |row: &ViewRow| Some(row.view().camera.clone())),
+        Column::whole("seq", |row: &ViewRow| Some(row.view().seq as i64)),
+        Column::whole("captured_ns", |row: &ViewRow| Some(row.view().captured_ns)),
+    ];
+    let values = VIEW_VALUES.map(|(name, value)| Column::real(name, move |row: &ViewRow| Some(value(row.view()))));
+    columns.extend(values);
+    for (n, name) in LANDMARKS.into_iter().enumerate() {
+        for (axis, letter) in ["x", "y"].into_iter().enumerate() {
+            let cell = move |row: &ViewRow| Some(row.view().landmarks[n][axis]);
+            columns.push(Column::real(format!("{name}_{letter}"), cell));
+        }
+    }
+    columns.extend(class_columns(|row: &ViewRow| Some(&row.view().probabilities)));
+    columns
+}
+
+/// Probabilities as records have them, by class.
+type Probabilities = BTreeMap<String, f64>;
+
+/// A column a class.
+fn class_columns<R>(
+    probabilities: impl Fn(&R) -> Option<&Probabilities> + Copy + 'static,
+) -> impl Iterator<Item = Column<R>> {
+    Expression::ALL.into_iter().enumerate().map(move |(n, class)| {
+        Column::real(class.name(), move |row: &R| probabilities(row).and_then(|of| per_class(of)[n]))
+    })
+}
