@@ -199,7 +199,7 @@ fn tables_say_what_the_records_say() {
         assert_eq!((&*row["camera"], &row["seq"]), (&*view.camera.name, &frame.seq.to_string()));
         assert_eq!(row["received_ns"], frame.received_at.ns().to_string());
         let bytes = jpeg(&take(), &view.camera.name, frame.seq).len();
-        assert!(row["picture_bytes"].parse::<usize>().expect("bytes") >= bytes);
+        assert!(row["bytes"].parse::<usize>().expect("bytes") >= bytes);
     }
 
     let results = table("results");

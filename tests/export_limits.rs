@@ -150,7 +150,7 @@ fn a_take_without_pictures_becomes_tables_only() {
         assert!(code == Some(1) && said.contains("--record-content features"), "{said}");
     }
     let (folder, _) = recorded.export("csv", &[]);
-    assert!(csv_rows(&folder.join("frames.csv")).iter().all(|row| row["picture_bytes"].is_empty()));
+    assert!(csv_rows(&folder.join("frames.csv")).iter().all(|row| row["bytes"].is_empty()));
     assert_eq!(csv_rows(&folder.join("results.csv")).len(), recorded.rows.len());
 }
 

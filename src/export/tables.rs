@@ -108,7 +108,7 @@ fn frame_columns() -> Vec<Column<FrameRow>> {
         Column::whole("captured_ns", |row: &FrameRow| Some(row.frame.captured_at.ns())),
         Column::whole("received_ns", |row: &FrameRow| Some(row.frame.received_at.ns())),
         Column::whole("set", |row: &FrameRow| row.set.map(|set| set as i64)),
-        Column::whole("picture_bytes", |row: &FrameRow| row.frame.picture.map(|place| place.bytes as i64)),
+        Column::whole("bytes", |row: &FrameRow| row.frame.picture.map(|place| place.bytes as i64)),
     ]
 }
 
