@@ -223,13 +223,13 @@ fn what_is_no_take_of_ours_is_named_with_the_reason() {
 }
 
 #[test]
-fn a_take_that_names_a_camera_of_which_it_says_nothing_is_damaged() {
+fn a_take_that_names_a_camera_of_which_it_says_nothing_is_read_without_it_and_that_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = record(folder.path(), &["--to", "0.5"]);
     replace(&file, br#""name":"cam3""#, br#""name":"camX""#);
-    for args in [&fast(text(&file), &[])[..], &["info", text(&file)]] {
-        assert_names(&run(args, 1).1, &["take.mcap is damaged", "set "]);
-    }
+    let (_, said) = run(&fast(text(&file), &[]), 0);
+    assert_names(&said, &["take.mcap is damaged", "sets or gaps in it cannot be read", "camera `camX` has no frame"]);
+    assert_names(&run(&["info", text(&file)], 0).0, &["sets or gaps cannot be read"]);
 }
 
 /// The bundled take, of which one camera's rows (number, capture, arrival) are others.

@@ -188,7 +188,9 @@ impl<'a> Recording<'a> {
     fn write(&mut self) -> Result<(), RecordError> {
         let Some(Take { file, number, unsynced, .. }) = &mut self.take else { return Ok(()) };
         for lane in &mut self.lanes {
-            while let Some(Tapped { frame, recording, missed }) = lane.ring.try_pop() {
+            // No more than wait now: a camera that is too fast for the disk must not keep the others waiting.
+            for _ in 0..lane.ring.occupied_len() {
+                let Some(Tapped { frame, recording, missed }) = lane.ring.try_pop() else { break };
                 // A tap may put in its frame just when its recording is closed.
                 if recording != *number {
                     continue;

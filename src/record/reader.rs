@@ -13,6 +13,7 @@ use super::scan::{Found, Scan, Step};
 use super::set::SetNote;
 use super::take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 use crate::config::RecordContent;
+use crate::frame::MAX_CAMERAS;
 use crate::rig::Rig;
 use crate::time::Timestamp;
 
@@ -113,6 +114,9 @@ impl Contents {
         }
         let cameras: Vec<Camera> =
             serde_json::from_str(text("views")).map_err(|_| no_take("its metadata do not describe the views"))?;
+        if cameras.len() > MAX_CAMERAS {
+            return Err(no_take(&format!("it has {} cameras, and at most {MAX_CAMERAS} can be", cameras.len())));
+        }
         let content =
             RecordContent::of_name(text("content")).ok_or_else(|| no_take("its content is of no known kind"))?;
         let view = |camera| TakenView {

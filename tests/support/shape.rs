@@ -22,7 +22,7 @@ pub fn of_state() -> Value {
         "times_ms": times,
         "page": {"watchers": 1, "pictures_per_s": 14.9, "at_most_per_s": 15.0, "cpu_percent": null},
         "recording": {
-            "state": "off", "file": null, "seconds": 12.0, "bytes": 1234, "dropped": 0, "left_s": null,
+            "state": "off", "content": "video", "file": null, "seconds": 12.0, "bytes": 1234, "dropped": 0, "left_s": null,
             "free_bytes": null, "error": null
         }
     })
