@@ -178,6 +178,8 @@ fn a_part_of_a_take_is_what_was_received_then() {
     }
     let beyond = run([file.as_os_str(), "--from=100".as_ref()]).failure();
     assert!(said(&beyond).contains("s long: nothing is left of it from 100 s on"), "{}", said(&beyond));
+    let backwards = run([file.as_os_str(), "--from=2".as_ref(), "--to=1".as_ref()]).code(2);
+    assert!(said(&backwards).contains("must be later"), "{}", said(&backwards));
     let wrong = run([file.as_os_str(), "--speed=0".as_ref()]).code(2);
     assert!(said(&wrong).contains("between 0.01 and 100"), "{}", said(&wrong));
 }
@@ -243,6 +245,21 @@ fn what_cannot_be_recorded_is_said_before_anything_runs() {
         assert!(refused.get_output().stdout.is_empty());
     }
     assert_eq!(fs::read(&file).expect("still there"), b"precious");
+}
+
+#[test]
+fn results_are_not_written_over_a_take() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, new) = (file_in(&folder, "take.mcap"), file_in(&folder, "new.mcap"));
+    record(&file, &[FAST]);
+    let before = fs::read(&file).expect("the take");
+    let replay = |input: &Path, more: &[&OsStr]| {
+        let run = vultus().args(["replay", "--headless", FAST]).arg(input).args(more).assert().code(1);
+        assert!(said(&run).contains("is a take, and results are not written over it"), "{}", said(&run));
+    };
+    replay(&file, &["--results".as_ref(), file.as_ref()]);
+    replay(&take(), &["--results".as_ref(), new.as_ref(), "--record".as_ref(), new.as_ref()]);
+    assert!(!new.exists() && fs::read(&file).expect("the take") == before);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -73,6 +75,10 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
         anyhow::bail!(
             "only a take that vultus recorded says which sets were formed; replay this one without `--as-recorded`"
         );
+    }
+    if args.to.is_some_and(|to| to <= args.from.unwrap_or_default()) {
+        let message = "`--to` must be later than `--from`";
+        super::Cli::command().error(ErrorKind::ValueValidation, message).exit();
     }
     let is_part = args.from.is_some() || args.to.is_some();
     let recording = if is_part { recording.clipped(args.from.unwrap_or_default(), args.to)? } else { recording };

@@ -1,6 +1,7 @@
 //! One run of the pipeline as `live` and `replay` start it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +111,9 @@ impl Session {
         if let Some(file) = &options.record {
             recorder.start_file(file)?;
         }
-        let results = Results::open(options.results.as_deref(), &serde_json::to_string(&header)?);
+        let header_line = serde_json::to_string(&header)?;
+        let results = refuse_take(options.results.as_deref())
+            .and_then(|()| Results::open(options.results.as_deref(), &header_line));
         let mut results = results.inspect_err(|_| {
             let _ = options.record.as_ref().map(std::fs::remove_file);
         })?;
@@ -187,5 +190,15 @@ impl Session {
             anyhow::bail!("nothing could be read: {received} pictures, all of them missing or damaged");
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Results are not written over a take, nor into the one that is being recorded.
+fn refuse_take(results: Option<&Path>) -> anyhow::Result<()> {
+    match results.filter(|path| path.is_file() && Take::is_at(path)) {
+        Some(path) => {
+            anyhow::bail!("{} is a take, and results are not written over it: name another file", path.display())
+        }
+        None => Ok(()),
     }
 }

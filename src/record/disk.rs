@@ -56,7 +56,7 @@ pub(super) fn new_file(folder: &Path) -> Result<(PathBuf, File), RecordError> {
     let mut path = folder.join(format!("{now}.mcap"));
     let mut others = 0;
     loop {
-        match File::options().write(true).create_new(true).open(&path) {
+        match own_file().open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 others += 1;
@@ -75,10 +75,19 @@ pub(super) fn named_file(path: &Path) -> Result<File, RecordError> {
     let folder = folder_of(path);
     let failed = |error: io::Error| RecordError::Folder { folder: folder.to_owned(), reason: error.to_string() };
     fs::create_dir_all(folder).map_err(failed)?;
-    File::options().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+    own_file().open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => RecordError::Exists { path: path.to_owned() },
         _ => failed(error),
     })
+}
+
+/// How a new file is made: pictures of people are nobody's business but the user's.
+fn own_file() -> fs::OpenOptions {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// The folder that `path` is in.
