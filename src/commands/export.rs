@@ -65,7 +65,9 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         );
     }
     let take = Take::open(&args.take)?;
-    if take.breaks_off.is_some() {
+    if take.is_growing {
+        tracing::warn!("{} is still being recorded: what is there by now is exported", take.path.display());
+    } else if take.breaks_off.is_some() {
         let (file, seconds) = (take.path.display(), take.duration().as_secs_f64());
         tracing::warn!("{file} was never closed: the {seconds:.1} s that are there are exported");
     }

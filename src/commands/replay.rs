@@ -132,6 +132,16 @@ fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
     if !as_recorded {
         return Ok(());
     }
+    for view in take.views.iter().filter(|view| view.format.as_deref().is_some_and(|format| format != "MJPEG")) {
+        tracing::warn!(
+            "camera `{}` sent no JPEG: its pictures were encoded for {file}, and the results may differ",
+            view.camera.name
+        );
+    }
+    let missing: u64 = take.sets.windows(2).map(|pair| (pair[1].number - pair[0].number).saturating_sub(1)).sum();
+    if missing > 0 {
+        tracing::warn!("{missing} sets could not be recorded in time: they are passed over, and the results differ");
+    }
     match take.sets.first() {
         None => anyhow::bail!("{file} does not say which sets were formed; replay it without `--as-recorded`"),
         Some(first) if first.number > 0 => tracing::warn!(
