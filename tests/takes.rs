@@ -102,6 +102,15 @@ fn what_differs_from_the_recorded_run_is_said() {
     assert!(!said.contains("runtime was"), "{said}");
 }
 
+#[test]
+fn a_take_of_stills_cannot_be_run_as_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = file_in(&folder, "take.mcap");
+    run([take().join("cam0").as_os_str(), "--stills".as_ref(), "--record".as_ref(), file.as_ref()]).success();
+    let said = said(&run([file.as_os_str(), "--as-recorded".as_ref()]).code(1));
+    assert!(said.contains("was recorded of stills"), "{said}");
+}
+
 /// Where JPEG pictures begin.
 fn pictures(bytes: &[u8]) -> usize {
     bytes.windows(3).filter(|window| window == b"\xff\xd8\xff").count()
@@ -225,7 +234,11 @@ fn a_take_brings_its_rig_along() {
     assert_ne!(without_times(replay([take().as_os_str(), FAST.as_ref()])), recorded, "the offsets matter");
     let opened = Take::open(&file).expect("a take");
     assert_eq!(opened.views[2].camera.offset_ns, 14_000_000);
+    assert_eq!(opened.metadata["rig"], "rig.toml");
     let bytes = fs::read(&file).expect("the take");
+    let folders = [folder.path(), &take()].map(|path| path.to_str().expect("a plain path").to_owned());
+    let found = folders.iter().find(|folder| bytes.windows(folder.len()).any(|part| part == folder.as_bytes()));
+    assert_eq!(found, None, "a take is passed on, and says nothing of where things lie");
     let summary = mcap::Summary::read(&bytes).expect("an index").expect("a summary");
     let calibrations = summary.channels.values().filter(|channel| channel.topic.ends_with("/calibration"));
     let schemas: Vec<_> =

@@ -10,7 +10,7 @@ use std::time::Duration;
 use include_dir::Dir;
 use serde::Deserialize;
 
-use super::{CaptureError, Event, Source, Stream};
+use super::{CaptureError, Event, Source, Stream, file_name};
 use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
 use crate::record::{Camera, TakenFrame, TakenView};
 use crate::time::Timestamp;
@@ -237,8 +237,9 @@ fn open_camera(folder: &Folder, n: usize, camera: KnownCamera) -> Result<FolderS
         stream: Stream {
             camera: CameraId(n as u8),
             description: format!(
-                "{}{size}, {} fps",
-                folder.path().join(&camera.name).display(),
+                "{}/{}{size}, {} fps",
+                file_name(folder.path()),
+                camera.name,
                 (fps * 100.0).round() / 100.0
             ),
             name: camera.name.into(),
@@ -282,7 +283,7 @@ pub fn open_stills(path: &Path) -> Result<FolderSource, CaptureError> {
         stream: Stream {
             camera: CameraId(0),
             name: "stills".into(),
-            description: format!("{} pictures in {}", files.len(), path.display()),
+            description: format!("{} pictures in {}", files.len(), file_name(path)),
             period: STILL_PERIOD,
             stamp: StampKind::Device,
             frame_bytes: 0,

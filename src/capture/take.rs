@@ -1,9 +1,8 @@
 //! The frames of a take that vultus recorded.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::{CaptureError, Event, Source, Stream};
+use super::{CaptureError, Event, Source, Stream, file_name};
 use crate::frame::{CameraId, Frame, FramePool, PixelFormat};
 use crate::record::{Take, TakeFile};
 use crate::time::Timestamp;
@@ -92,8 +91,4 @@ impl Source for TakeSource {
         self.at = 0;
         Ok(())
     }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use opencv::core::{Mat, MatTraitConst, MatTraitConstManual};
 use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
 
-use super::{CaptureError, Event, Source, Stream};
+use super::{CaptureError, Event, Source, Stream, file_name};
 use crate::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
 use crate::time::Timestamp;
 
@@ -59,7 +59,7 @@ impl VideoSource {
         let stream = Stream {
             camera,
             name,
-            description: format!("{}, {width}x{height}, {fps:.2} fps", path.display()),
+            description: format!("{}, {width}x{height}, {fps:.2} fps", file_name(path)),
             period: Duration::from_secs_f64(1.0 / fps),
             stamp: StampKind::Device,
             frame_bytes: (width * height * 3.0) as usize,

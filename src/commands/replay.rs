@@ -132,6 +132,9 @@ fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
     if !as_recorded {
         return Ok(());
     }
+    if take.is_of_stills() {
+        anyhow::bail!("{file} was recorded of stills, and each was taken by itself: replay it without `--as-recorded`");
+    }
     for view in take.views.iter().filter(|view| view.format.as_deref().is_some_and(|format| format != "MJPEG")) {
         tracing::warn!(
             "camera `{}` sent no JPEG: its pictures were encoded for {file}, and the results may differ",

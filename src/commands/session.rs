@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use vultus::capture::{Source, Stream};
@@ -27,6 +27,9 @@ use super::options::Options;
 use super::page;
 use super::results::Results;
 use super::status::{Show, Status};
+
+/// How long an end that was asked for may take before it can be forced.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How time passes in a session.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +103,11 @@ impl Session {
             run: serde_json::to_value(&header)?,
             settings: config.analysis(),
             rig: rig.clone(),
-            is_live,
+            input: match (is_live, self.stills) {
+                (true, _) => record::Input::Live,
+                (false, false) => record::Input::Replay,
+                (false, true) => record::Input::Stills,
+            },
         };
         let follows = self.take.as_ref().filter(|_| self.as_recorded);
         for difference in follows.iter().flat_map(|take| about.differences(&take.metadata)) {
@@ -120,9 +127,11 @@ impl Session {
 
         let stop = Stop::default();
         let on_signal = stop.clone();
+        let mut asked_at: Option<Instant> = None;
         let on_ctrl_c = move || {
-            if on_signal.is_requested() {
-                // Asked twice: whoever reads the results does not, and the end would wait for that.
+            // Asked again: whoever reads the results does not, and the end would wait for that. A key that bounces is no
+            // second request, for a take is being closed.
+            if *asked_at.get_or_insert_with(Instant::now) + PATIENCE < Instant::now() {
                 std::process::exit(130);
             }
             on_signal.request();
@@ -179,9 +188,9 @@ impl Session {
         }
         outcome?;
         if options.record.is_some()
-            && let record::Status { state: record::State::Failed, error, .. } = recorder.status()
+            && let Some(error) = recorder.first_failure()
         {
-            anyhow::bail!("the recording ended before the run did: {}", error.unwrap_or_default());
+            anyhow::bail!("the recording ended before the run did: {error}");
         }
         let count = |of: fn(&CameraCounters) -> u64| counters.cameras.iter().map(of).sum::<u64>();
         let (received, corrupt) = (count(|camera| camera.received.get()), count(|camera| camera.corrupt.get()));

@@ -187,6 +187,8 @@ impl<'a> Recording<'a> {
     /// Writes what waits.
     fn write(&mut self) -> Result<(), RecordError> {
         let Some(Take { file, number, unsynced, .. }) = &mut self.take else { return Ok(()) };
+        // Counted before the rings are emptied: the frames of these sets are surely there.
+        let (sets, told) = self.recorder.waiting();
         for lane in &mut self.lanes {
             // No more than wait now: a camera that is too fast for the disk must not keep the others waiting.
             for _ in 0..lane.ring.occupied_len() {
@@ -202,11 +204,11 @@ impl<'a> Recording<'a> {
                 unsynced.get_or_insert_with(Instant::now);
             }
         }
-        while let Some(set) = self.recorder.next_set() {
+        for set in (0..sets).map_while(|_| self.recorder.next_set()) {
             file.set(&set)?;
             unsynced.get_or_insert_with(Instant::now);
         }
-        while let Some(told) = self.recorder.next_told() {
+        for told in (0..told).map_while(|_| self.recorder.next_told()) {
             file.told(&told)?;
             self.recorder.give_back(told);
             unsynced.get_or_insert_with(Instant::now);
@@ -277,7 +279,7 @@ impl Drop for Recording<'_> {
 mod tests {
     use super::*;
     use crate::config::Record;
-    use crate::frame::{PixelFormat, StampKind};
+    use crate::frame::{FrameSet, PixelFormat, StampKind};
     use crate::record::{About, Camera, State, Status};
     use crate::time::Timestamp;
 
@@ -375,6 +377,25 @@ mod tests {
         let second = recorder.status();
         assert_ne!(first.file, second.file);
         assert_eq!((second.dropped, contents(&second)), (0, (vec![6], Vec::new(), "0".to_owned())));
+    }
+
+    #[test]
+    fn a_set_whose_frames_came_before_the_recording_is_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (recorder, counters) = (recorder(&folder), CameraCounters::default());
+        let (mut tap, lane) = lane(CameraId(0), 4, &recorder, &counters);
+        recorder.start().expect("starts");
+        let mut recording = recording(lane, &recorder);
+        tap.offer(&frame(8, PixelFormat::Mjpeg));
+        for seq in [7, 8] {
+            let (at, views) =
+                (Timestamp::from_ns(seq as i64), [Some(frame(seq, PixelFormat::Mjpeg))].into_iter().collect());
+            let (reference, skew, waited) = (CameraId(0), Duration::ZERO, Duration::ZERO);
+            recorder.set(&FrameSet { number: seq, at, reference, views, skew, waited }, true);
+        }
+        recording.close(None);
+        let take = crate::record::Take::open(recorder.status().file.as_ref().expect("a file")).expect("a take");
+        assert_eq!(take.sets.iter().map(|set| set.number).collect::<Vec<_>>(), [8]);
     }
 
     #[test]

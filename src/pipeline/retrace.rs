@@ -40,7 +40,7 @@ pub(super) fn retrace(mut heads: Heads<'_>, sets: &[SetNote], shared: &Shared<'_
     }
     if incomplete > 0 {
         tracing::warn!(
-            "{incomplete} sets lack frames that they had: those are missing in the take, and the results differ"
+            "{incomplete} sets lack frames that they had: those are missing in the take, and the results may differ"
         );
     }
     shared.end_of_work();

@@ -31,8 +31,31 @@ pub struct About {
     pub settings: serde_json::Value,
     /// The calibrated rig, if one was in use.
     pub rig: Option<Rig>,
-    /// Whether cameras were live; else a recording was replayed.
-    pub is_live: bool,
+    /// What it was a run of.
+    pub input: Input,
+}
+
+/// What a run was a run of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Cameras.
+    Live,
+    /// A recording.
+    #[default]
+    Replay,
+    /// Pictures, of which each was taken by itself.
+    Stills,
+}
+
+impl Input {
+    /// As the metadata say it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Replay => "replay",
+            Self::Stills => "stills",
+        }
+    }
 }
 
 /// What a take says of a camera.
@@ -91,25 +114,30 @@ impl About {
             ("consent", if settings.consent.is_empty() { "not stated" } else { &settings.consent }.to_owned()),
             ("views", views),
             ("settings", self.settings.to_string()),
-            ("source", if self.is_live { "live" } else { "replay" }.to_owned()),
-            ("timeline", timeline(self.is_live).to_owned()),
+            ("source", self.input.name().to_owned()),
+            ("timeline", timeline(self.input).to_owned()),
             ("host", host()),
             ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
             ("started_utc", humantime::format_rfc3339_millis(SystemTime::now()).to_string()),
             // The cameras' clock in a live run: with it their times can be told in UTC.
             ("started_monotonic_ns", monotonic_now().ns().to_string()),
         ];
+        // Where the rig lies on this machine concerns nobody else; its text is in the take.
+        if let Some(rig) = &self.rig {
+            let name = rig.path.file_name().unwrap_or(rig.path.as_os_str());
+            metadata.insert("rig".to_owned(), name.to_string_lossy().into_owned());
+        }
         metadata.extend(more.map(|(key, value)| (key.to_owned(), value)));
         Metadata { name: BEGINNING.to_owned(), metadata }
     }
 }
 
 /// What the times of a take are.
-fn timeline(is_live: bool) -> &'static str {
-    match (is_live, cfg!(unix)) {
-        (true, true) => "those of the host's CLOCK_MONOTONIC",
-        (true, false) => "monotonic, from the start of the program on",
-        (false, _) => "those of the recording that was replayed",
+fn timeline(input: Input) -> &'static str {
+    match (input, cfg!(unix)) {
+        (Input::Live, true) => "those of the host's CLOCK_MONOTONIC",
+        (Input::Live, false) => "monotonic, from the start of the program on",
+        (Input::Replay | Input::Stills, _) => "those of the recording that was replayed",
     }
 }
 

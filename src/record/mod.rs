@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::config::RecordContent;
 
-pub use about::{About, Camera};
+pub use about::{About, Camera, Input};
 pub use file::TakeFile;
 pub use recorder::Recorder;
 pub use repair::{RepairError, Repaired, repair};
@@ -56,7 +56,7 @@ pub enum RecordError {
         .folder.display()
     )]
     DiskFull { folder: PathBuf, free_mb: u64, keep_free_mb: u64 },
-    #[error("{} cannot be written: {reason}", .path.display())]
+    #[error("{} cannot be written: {reason}. What was written until then can be replayed; look after the disk, or record on another one (`--record FILE`, `record.folder`)", .path.display())]
     Write { path: PathBuf, reason: String },
     #[error(
         "{} is still being closed, because its disk is slow. Nothing is added to it any more. Try again in a moment, and look after the disk if that does not help",

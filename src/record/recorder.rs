@@ -66,6 +66,8 @@ struct Inner {
     free_bytes: AtomicU64,
     dropped: AtomicU64,
     shown: ArcSwap<Shown>,
+    /// Why the first recording ended before it was told to, once it has ended.
+    first_failure: OnceLock<Option<String>>,
 }
 
 /// What changes only when a recording begins or ends.
@@ -100,6 +102,7 @@ impl Recorder {
             free_bytes: AtomicU64::new(UNKNOWN),
             dropped: AtomicU64::new(0),
             shown: ArcSwap::default(),
+            first_failure: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -213,6 +216,12 @@ impl Recorder {
         }
     }
 
+    /// Why the first recording of the run ended before it was told to, if it did.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&str> {
+        self.inner.first_failure.get()?.as_deref()
+    }
+
     /// Takes in that `set` was looked at, or was not. Without a recording it costs one atomic load.
     pub(crate) fn set(&self, set: &FrameSet, analysed: bool) {
         // Nobody is woken: the frames do that, and a set has frames.
@@ -288,6 +297,11 @@ impl Recorder {
         self.refuse();
     }
 
+    /// For the recorder's thread: how many sets wait, and how much of what was made of them.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        (self.inner.sets.len(), self.inner.told.len())
+    }
+
     /// For the recorder's thread: a set that waits.
     pub(crate) fn next_set(&self) -> Option<SetNote> {
         self.inner.sets.pop()
@@ -330,6 +344,7 @@ impl Recorder {
             self.inner.bytes.store(bytes, Ordering::Relaxed);
         }
         let was = self.inner.shown.load();
+        let _ = self.inner.first_failure.set(error.map(ToString::to_string));
         self.inner.shown.store(Arc::new(Shown {
             state: if error.is_some() { State::Failed } else { State::Off },
             file: was.file.clone(),

@@ -55,6 +55,11 @@ impl SetNote {
         }
     }
 
+    /// The frames that formed it.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (CameraId, u64)> {
+        self.seqs.iter().enumerate().filter_map(|(n, seq)| Some((CameraId(n as u8), (*seq)?)))
+    }
+
     /// As JSON, for cameras of these names.
     pub(super) fn to_json<'a>(&self, name: impl Fn(CameraId) -> &'a str) -> serde_json::Result<Vec<u8>> {
         let of = |n: usize| name(CameraId(n as u8)).into();

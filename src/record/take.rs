@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::about::{Camera, LAYOUT};
+use super::about::{Camera, Input, LAYOUT};
 use super::scan::Place;
 use super::set::SetNote;
 use crate::config::RecordContent;
@@ -151,6 +151,12 @@ impl Take {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.starts_at().zip(self.ends_at()).map_or(Duration::ZERO, |(start, end)| end.since(start))
+    }
+
+    /// Whether it was made of pictures that were each taken by itself.
+    #[must_use]
+    pub fn is_of_stills(&self) -> bool {
+        self.metadata.get("source").is_some_and(|source| source == Input::Stills.name())
     }
 
     /// Checks that there are whole pictures to do something with.

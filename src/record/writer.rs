@@ -37,6 +37,8 @@ struct Lane {
     format: Option<PixelFormat>,
     /// Frames that are missing and that no gap tells of yet.
     missing: u64,
+    /// The number of the first frame that was to be recorded.
+    first: Option<u64>,
     /// The last frame that is there.
     last: Seen,
 }
@@ -95,7 +97,13 @@ impl TakeWriter {
         channels.mcap.flush()?;
         disk.sync_data()?;
         let synced = disk.metadata()?.len();
-        let lane = |camera: &Camera| Lane { camera: camera.clone(), format: None, missing: 0, last: Seen::default() };
+        let lane = |camera: &Camera| Lane {
+            camera: camera.clone(),
+            format: None,
+            missing: 0,
+            first: None,
+            last: Seen::default(),
+        };
         Ok(Self {
             path: path.to_owned(),
             content: settings.content,
@@ -127,6 +135,9 @@ impl TakeWriter {
     /// # Errors
     /// [`RecordError::Write`].
     pub fn frame(&mut self, frame: &Frame) -> Result<bool, RecordError> {
+        if let Some(lane) = self.lanes.get_mut(frame.camera.index()) {
+            lane.first.get_or_insert(frame.seq);
+        }
         let jpeg = match self.content {
             RecordContent::Video => match Jpeg::of(frame, &mut self.encoder) {
                 Ok(jpeg) => Some(Bytes::from_owner(jpeg)),
@@ -182,11 +193,21 @@ impl TakeWriter {
         }
     }
 
-    /// Adds a set: which frames formed it, and whether it was looked at.
+    /// Whether the recording had begun when this frame came.
+    fn covers(&self, camera: CameraId, seq: u64) -> bool {
+        let first = self.lanes.get(camera.index()).and_then(|lane| lane.first);
+        first.is_some_and(|first| seq >= first)
+    }
+
+    /// Adds a set: which frames formed it, and whether it was looked at. One whose frames came before the recording began
+    /// is left out.
     ///
     /// # Errors
     /// [`RecordError::Write`].
     pub fn set(&mut self, set: &SetNote) -> Result<(), RecordError> {
+        if !set.frames().all(|(camera, seq)| self.covers(camera, seq)) {
+            return Ok(());
+        }
         let lanes = &self.lanes;
         let name = |camera: CameraId| lanes.get(camera.index()).map_or("?", |lane| &*lane.camera.name);
         let text = set.to_json(name).map_err(|error| failure(&self.path, std::io::Error::from(error).into()))?;
@@ -194,11 +215,14 @@ impl TakeWriter {
     }
 
     /// Adds what was made of a set that was looked at: the result records, what is to be drawn over the pictures, and
-    /// the faces, if they are what the take is of.
+    /// the faces, if they are what the take is of. Nothing, if its frames came before the recording began.
     ///
     /// # Errors
     /// [`RecordError::Write`].
     pub(crate) fn told(&mut self, told: &Told) -> Result<(), RecordError> {
+        if !told.seen().all(|(camera, seen)| self.covers(camera, seen.seq)) {
+            return Ok(());
+        }
         for line in told.lines() {
             self.json(Topic::Expressions, self.records, told.at, line)?;
             self.records += 1;
