@@ -92,7 +92,7 @@ fn exported_videos_replay_to_the_same_sets_at_the_same_times() {
     let videos = CAMERAS.map(|camera| folder.join(format!("{camera}.mkv")));
     let mut expected = sets(&recorded.rows);
     expected.dedup();
-    for what in [&videos[..], &[folder.clone()]] {
+    for what in [&videos[..], std::slice::from_ref(&folder)] {
         let output =
             vultus().arg("replay").args(what).args(["--as-fast-as-possible", "--results", "-"]).assert().success();
         let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
