@@ -37,7 +37,9 @@ fn rows(camera: &str) -> Vec<[i64; 3]> {
 #[test]
 fn a_take_and_the_folder_that_it_was_recorded_from_are_told_of_alike_and_truly() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [of_take, of_folder] = [record(folder.path(), &[]), take()].map(|take| json(&take));
+    let file = record(folder.path(), &[]);
+    let taken = vultus::record::Take::open(&file).expect("a take");
+    let [of_take, of_folder] = [file, take()].map(|take| json(&take));
     for (n, name) in ["cam0", "cam1", "cam2", "cam3"].into_iter().enumerate() {
         let rows = rows(name);
         let (first, last) = (rows[0], rows[rows.len() - 1]);
@@ -48,6 +50,11 @@ fn a_take_and_the_folder_that_it_was_recorded_from_are_told_of_alike_and_truly()
             assert_eq!((&camera["name"], &camera["frames"]), (&name.into(), &rows.len().into()));
             assert_eq!(camera["never_came"], last[0] - first[0] + 1 - rows.len() as i64, "{name}");
             assert_eq!((&camera["not_recorded"], &camera["clock_back"]), (&0.into(), &0.into()));
+            let intervals = || rows.windows(2).map(|pair| pair[1][1] - pair[0][1]);
+            let period_ns = 1e9 / camera["nominal_fps"].as_f64().expect("a rate");
+            let gaps = intervals().filter(|interval| *interval as f64 > 1.5 * period_ns);
+            assert_eq!(camera["gaps"], gaps.clone().count(), "{name}");
+            assert_eq!(camera["longest_gap_ms"].as_f64().is_some(), gaps.count() > 0);
             let longest = camera["transport_ms"]["max"].as_f64().expect("a number");
             assert!((longest - transport[transport.len() - 1] as f64 / 1e6).abs() < 0.001, "{longest} ms");
         }
@@ -56,6 +63,10 @@ fn a_take_and_the_folder_that_it_was_recorded_from_are_told_of_alike_and_truly()
     assert_eq!((&sets["recorded"], &of_folder["sets"]["recorded"]), (&true.into(), &false.into()));
     for key in ["formed", "by_views", "skew_ms", "skew_bins", "wait_ms"] {
         assert_eq!(sets[key], of_folder["sets"][key], "the sets that a replay forms are those: {key}");
+    }
+    for (n, camera) in of_take["cameras"].as_array().expect("cameras").iter().enumerate() {
+        let in_sets = taken.sets.iter().filter(|set| set.seqs[n].is_some()).count() as u64;
+        assert_eq!(camera["in_no_set"], camera["frames"].as_u64().expect("a number") - in_sets);
     }
     let results = parse(&fs::read_to_string(folder.path().join("results.jsonl")).expect("results"));
     let numbers: HashSet<u64> = results.rows.iter().map(|row| row["set"].as_u64().expect("a set")).collect();
@@ -80,6 +91,17 @@ fn keys(value: &Value, into: &mut Vec<String>) {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_no_unicode_is_no_trouble() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let odd = folder.path().join(OsStr::from_bytes(b"take-\xff.mcap"));
+    fs::rename(record(folder.path(), &["--to", "0.3"]), &odd).expect("renamed");
+    assert!(info([odd.as_os_str()]).contains("take-"));
+    assert!(json(&odd)["path"].as_str().is_some_and(|path| path.contains("take-")));
+}
+
 #[test]
 fn every_key_is_explained() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -102,7 +124,7 @@ fn what_a_person_reads_is_narrow_and_names_what_differs_from_the_defaults() {
     let options = ["--record-content", "features", "--config", config.to_str().expect("UTF-8")];
     let text = info([record(folder.path(), &options)]);
     for what in [
-        "whole, nothing is missing",
+        "whole; all that came is in it",
         "no pictures (features)",
         "sync.transport_allowance_ms = 25 (default 10)",
         "smoothing.unsure_below = 0.3",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use include_dir::Dir;
 use serde::Deserialize;
 
+use super::times::{self, Row};
 use super::{CaptureError, Event, Source, Stream, file_name};
 use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
 use crate::record::{Camera, TakenFrame, TakenView};
@@ -114,14 +115,6 @@ impl KnownCamera {
 /// The name of the file of times.
 const TIMES: &str = "timestamps.csv";
 
-/// One row of `timestamps.csv`.
-#[derive(Clone, Copy, Deserialize)]
-struct Row {
-    seq: u64,
-    captured_ns: i64,
-    received_ns: i64,
-}
-
 /// Whether `folder` is a take: it has a `rig.json`, or folders with times.
 #[must_use]
 pub fn is_take(folder: &Folder) -> bool {
@@ -206,11 +199,7 @@ fn read_rows(folder: &Folder, camera: &str) -> Result<Vec<Row>, CaptureError> {
         io::ErrorKind::NotFound => CaptureError::NoFolder { take: folder.path().to_owned(), camera: camera.to_owned() },
         _ => CaptureError::Read { path: folder.path().join(&file), source },
     })?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*text);
-    let mut rows = reader.deserialize().collect::<Result<Vec<Row>, _>>().map_err(|error| CaptureError::Invalid {
-        path: folder.path().join(&file),
-        reason: format!("{error}; the columns are seq, captured_ns, received_ns"),
-    })?;
+    let mut rows = times::rows(&text, &folder.path().join(&file))?;
     rows.sort_by_key(|row| row.received_ns);
     Ok(rows)
 }

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod looped;
 pub mod recording;
 pub mod take;
+mod times;
 #[cfg(feature = "opencv")]
 pub mod video;
 #[cfg(feature = "webcam")]

@@ -140,7 +140,6 @@ impl Recording {
 
     #[cfg(feature = "opencv")]
     fn open_videos(paths: &[PathBuf]) -> Result<Self, CaptureError> {
-        let open = |(n, path): (usize, &PathBuf)| video::VideoSource::open(path, crate::frame::CameraId(n as u8));
         if let Some(path) = paths.iter().find(|path| path.exists() && !video::is_video(path)) {
             let reason = "this is no video; give one take, one folder of pictures, one picture, or videos".to_owned();
             return Err(CaptureError::Invalid { path: path.clone(), reason });
@@ -148,12 +147,17 @@ impl Recording {
         if paths.len() > crate::frame::MAX_CAMERAS {
             return Err(CaptureError::TooMany { count: paths.len() });
         }
-        let sources = paths.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+        let times = times_of(paths)?;
+        let starts_at = times.iter().flatten().map(video::Times::starts_at).min().unwrap_or_default();
+        let open = |(n, (path, times)): (usize, (&PathBuf, _))| {
+            video::VideoSource::open(path, crate::frame::CameraId(n as u8), times)
+        };
+        let sources = paths.iter().zip(times).enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
         super::check_names(sources.iter().map(|source| &*source.stream().name))?;
-        let durations: Option<Vec<Duration>> = sources.iter().map(video::VideoSource::duration).collect();
-        let duration = durations.and_then(|durations| durations.into_iter().max());
+        let ends: Option<Vec<Timestamp>> = sources.iter().map(video::VideoSource::ends_at).collect();
+        let duration = ends.and_then(|ends| ends.into_iter().max()).map(|end| end.since(starts_at));
         let sources = sources.into_iter().map(|source| Box::new(source) as Box<dyn Source>).collect();
-        Ok(Self { sources, frames: None, starts_at: Timestamp::default(), duration, stills: false, take: None })
+        Ok(Self { sources, frames: None, starts_at, duration, stills: false, take: None })
     }
 
     #[cfg(not(feature = "opencv"))]
@@ -163,6 +167,24 @@ impl Recording {
             reason: "this is no folder and no picture; video files need a program built with feature `opencv`"
                 .to_owned(),
         })
+    }
+}
+
+/// The tables of times beside videos; none is used unless all have one, as they do not count from the same zero then.
+#[cfg(feature = "opencv")]
+fn times_of(videos: &[PathBuf]) -> Result<Vec<Option<video::Times>>, CaptureError> {
+    let times: Vec<_> = videos.iter().map(|video| video::times_beside(video)).collect::<Result<_, _>>()?;
+    match videos.iter().zip(&times).find(|(_, times)| times.is_none()) {
+        Some((without, _)) if times.iter().any(Option::is_some) => {
+            tracing::warn!(
+                "{0} has no {1} beside it, and other videos have theirs: none is used, and each video counts from its \
+                 own first picture. Put it there, as `vultus export` wrote it",
+                without.display(),
+                without.with_extension("timestamps.csv").display()
+            );
+            Ok(videos.iter().map(|_| None).collect())
+        }
+        _ => Ok(times),
     }
 }
 

@@ -66,7 +66,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let take = Take::open(&args.take)?;
     if take.is_growing {
-        tracing::warn!("{} is still being recorded: what is there by now is exported", take.path.display());
+        let file = take.path.display();
+        tracing::warn!("{file} is being recorded or repaired at this moment: what is there by now is exported");
     } else if take.breaks_off.is_some() {
         let (file, seconds) = (take.path.display(), take.duration().as_secs_f64());
         tracing::warn!("{file} was never closed: the {seconds:.1} s that are there are exported");
@@ -82,12 +83,18 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         blur: hider.as_ref().map(|hider| Blur::new(&hider.runtime, &hider.models.detector)),
         goes_on,
     };
-    let bar = progress_bar(export(&|| true).steps(), if format.has_pictures() { "pictures" } else { "records" });
+    let of = match (format.has_pictures(), args.blur) {
+        (true, false) => "pictures",
+        // Each picture is searched, and written.
+        (true, true) => "steps",
+        (false, _) => "rows",
+    };
+    let bar = progress_bar(export(&|| true).steps(), of);
     let step = || {
         bar.inc(1);
         !stop.is_requested()
     };
-    let folder = args.output.clone().unwrap_or_else(|| beside(&args.take, format));
+    let folder = args.output.clone().unwrap_or_else(|| beside(&args.take, format, args.blur));
     let outcome = export(&step).run(&folder);
     bar.finish_and_clear();
     let written = outcome?;
@@ -118,8 +125,9 @@ impl Hider {
     }
 }
 
-/// The folder beside a take that is named after it and the format.
-fn beside(take: &Path, format: Format) -> PathBuf {
-    let stem = take.file_stem().unwrap_or_default().to_string_lossy();
-    take.with_file_name(format!("{stem}-{}", format.name()))
+/// The folder beside a take that is named after it, the format, and what was done to faces.
+fn beside(take: &Path, format: Format, blurred: bool) -> PathBuf {
+    let mut name = take.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{}{}", format.name(), if blurred { "-blurred" } else { "" }));
+    take.with_file_name(name)
 }

@@ -62,7 +62,7 @@ fn others(path: &Path) -> anyhow::Result<(String, String)> {
         true => ("stills", "They have no times: there is nothing to match."),
         false => ("video", "More is known of takes; `vultus replay` with `--record FILE` makes one of it."),
     };
-    let json = json!({"path": path, "kind": kind, "duration_s": duration_s, "cameras": cameras});
+    let json = json!({"path": path.to_string_lossy(), "kind": kind, "duration_s": duration_s, "cameras": cameras});
     let duration = duration_s.map(|seconds| format!("{seconds:.1} s\n")).unwrap_or_default();
     Ok((format!("{}\n{duration}{why}\n", cameras.join("\n")), format!("{json:#}")))
 }

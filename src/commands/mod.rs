@@ -21,9 +21,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use vultus::capture::CaptureError;
 use vultus::config::{Config, ConfigError};
+use vultus::export::ExportError;
 use vultus::infer::InferError;
 use vultus::infer::manifest::ManifestError;
 use vultus::pipeline::vision::VisionError;
+use vultus::record::RepairError;
 
 /// Real-time facial expression recognition from several synchronised webcams.
 ///
@@ -38,7 +40,8 @@ use vultus::pipeline::vision::VisionError;
   vultus replay TAKE --results out.jsonl
   vultus doctor                      what is wrong, and what to do
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no camera or model, 4 budget missed"
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no camera or model, 4 budget missed,
+130 an export or repair was broken off (Ctrl-C)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -168,6 +171,10 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
     } else if error.is::<ConfigError>() {
         2
+    } else if matches!(error.downcast_ref(), Some(ExportError::BrokenOff))
+        || matches!(error.downcast_ref(), Some(RepairError::BrokenOff { .. }))
+    {
+        130
     } else if error.is::<ManifestError>()
         || error.downcast_ref::<InferError>().is_some_and(no_model)
         || error.downcast_ref::<VisionError>().is_some_and(|error| match error {

@@ -21,7 +21,7 @@ use crate::image::decode::Decoder;
 use crate::image::encode::JpegEncoder;
 use crate::infer::manifest::Model;
 use crate::infer::{Placement, Runtime};
-use crate::record::{Take, TakeFile, TakenFrame};
+use crate::record::{Take, TakeError, TakeFile, TakenFrame};
 use crate::scene::Rect;
 use crate::time::Timestamp;
 
@@ -33,6 +33,8 @@ const SIDES: [usize; 2] = [640, 1280];
 const AROUND: Duration = Duration::from_millis(500);
 /// JPEG quality of the pictures, which are encoded anew.
 const QUALITY: i32 = 95;
+/// The size of grey pictures of a camera of which none can be decoded.
+const UNKNOWN_SIZE: (usize, usize) = (64, 64);
 /// Pictures a thread that are kept in memory at once.
 const AT_ONCE: usize = 16;
 
@@ -49,46 +51,59 @@ impl<'a> Blur<'a> {
         Self { runtime, detector }
     }
 
-    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival, with its faces hidden. Those that
-    /// cannot be decoded are left out.
+    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival, with its faces hidden: also those
+    /// that are `named`. A grey picture takes the place of what cannot be decoded, and `each` is told of what cannot even
+    /// be read.
     ///
     /// # Errors
-    /// Of the take, of the search for faces and of `each`, and [`ExportError::BrokenOff`].
+    /// Of the search for faces and of `each`, and [`ExportError::BrokenOff`].
     pub(super) fn of_camera(
         &self,
         take: &Take,
         n: usize,
+        named: &Named,
         goes_on: &(dyn Fn() -> bool + Sync),
-        mut each: impl FnMut(&TakenFrame, &[u8]) -> Result<(), ExportError>,
+        mut each: impl FnMut(&TakenFrame, Result<&[u8], TakeError>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let view = &take.views[n];
-        let named = named_faces(take, &view.camera.name)?;
         let search = |search: &mut Search, n: usize| {
-            let found = search.step(take, &view.frames[n], &named)?;
+            let found = search.step(take, &view.frames[n], named)?;
             step(goes_on).map(|()| found)
         };
         let found = in_shares(0..view.frames.len(), || Search::new(self, take), search)?;
+        let grey = grey(found.iter().find_map(|found| found.size).unwrap_or(UNKNOWN_SIZE))?;
 
         let hide = |hide: &mut Hide, n: usize| {
             let hidden = hide.step(take, &view.frames[n], found_around(&found, n))?;
             step(goes_on).map(|()| hidden)
         };
-        let mut left_out = 0;
+        let mut greys = 0;
         let batch = AT_ONCE * rayon::current_num_threads();
         for first in (0..view.frames.len()).step_by(batch) {
             let some = first..(first + batch).min(view.frames.len());
-            for (frame, jpeg) in view.frames[some.clone()].iter().zip(in_shares(some, || Hide::new(take), hide)?) {
-                match jpeg {
-                    Some(jpeg) => each(frame, &jpeg)?,
-                    None => left_out += 1,
+            for (frame, hidden) in view.frames[some.clone()].iter().zip(in_shares(some, || Hide::new(take), hide)?) {
+                match hidden {
+                    Ok(Some(jpeg)) => each(frame, Ok(&jpeg))?,
+                    Ok(None) => {
+                        greys += 1;
+                        each(frame, Ok(&grey))?;
+                    }
+                    Err(error) => each(frame, Err(error))?,
                 }
             }
         }
-        if left_out > 0 {
-            tracing::warn!("camera `{}`: {left_out} pictures cannot be decoded, and are left out", view.camera.name);
+        if greys > 0 {
+            let camera = &view.camera.name;
+            tracing::warn!("camera `{camera}`: {greys} pictures cannot be decoded; in their place there is a grey one");
         }
         Ok(())
     }
+}
+
+/// A picture in which there is nothing.
+fn grey((width, height): (usize, usize)) -> Result<Vec<u8>, ExportError> {
+    let image = Image { width, height, scale: 1.0, rgb: vec![128; width * height * 3] };
+    Ok(JpegEncoder::new(QUALITY)?.picture(&image)?)
 }
 
 /// Does `step` for every number of `range`, a share of them on every core, each with a worker of its own.
@@ -107,17 +122,23 @@ fn in_shares<W, T: Send>(
 }
 
 /// The faces that the take's results name in the frames of a camera, by `seq`.
-type Named = HashMap<u64, Vec<Rect>>;
+pub(super) type Named = HashMap<u64, Vec<Rect>>;
 
-fn named_faces(take: &Take, camera: &str) -> Result<Named, ExportError> {
-    let mut named = Named::new();
+/// Those of every camera.
+pub(super) fn named_faces(take: &Take, goes_on: &(dyn Fn() -> bool + Sync)) -> Result<Vec<Named>, ExportError> {
+    let mut named = vec![Named::new(); take.views.len()];
     let mut records = Records::open(take)?;
-    while let Some(line) = records.next()? {
-        for view in line.views.into_iter().filter(|view| view.camera == camera) {
+    while let Some(line) = records.next() {
+        for view in line.views {
+            let camera = take.views.iter().position(|taken| *taken.camera.name == *view.camera);
             let [x, y, w, h] = view.rect.map(|value| value as f32);
-            named.entry(view.seq).or_default().push(Rect { x, y, w, h });
+            if let Some(camera) = camera {
+                named[camera].entry(view.seq).or_default().push(Rect { x, y, w, h });
+            }
         }
+        step(goes_on)?;
     }
+    records.finish();
     Ok(named)
 }
 
@@ -125,6 +146,8 @@ fn named_faces(take: &Take, camera: &str) -> Result<Named, ExportError> {
 #[derive(Clone)]
 struct Found {
     at: Timestamp,
+    /// Width and height, if it can be decoded.
+    size: Option<(usize, usize)>,
     faces: Vec<Rect>,
 }
 
@@ -159,11 +182,12 @@ impl Search {
 
     fn step(&mut self, take: &Take, frame: &TakenFrame, named: &Named) -> Result<Found, ExportError> {
         let mut faces = named.get(&frame.seq).cloned().unwrap_or_default();
-        let jpeg = picture(take, &mut self.file, frame)?;
-        if self.decoder.jpeg(&jpeg, &mut self.image).is_ok() {
+        let mut size = None;
+        if picture(take, &mut self.file, frame).is_ok_and(|jpeg| self.decoder.jpeg(&jpeg, &mut self.image).is_ok()) {
+            size = Some((self.image.width, self.image.height));
             faces.extend(faces_in(&mut self.detector, &self.image)?);
         }
-        Ok(Found { at: frame.captured_at, faces })
+        Ok(Found { at: frame.captured_at, size, faces })
     }
 }
 
@@ -200,19 +224,22 @@ impl Hide {
         })
     }
 
-    /// The frame's picture with these faces hidden; `None` if it cannot be decoded.
+    /// The frame's picture with these faces hidden; `None` if it cannot be decoded, and why it cannot be read.
     fn step(
         &mut self,
         take: &Take,
         frame: &TakenFrame,
         faces: impl Iterator<Item = Rect>,
-    ) -> Result<Option<Vec<u8>>, ExportError> {
-        let jpeg = picture(take, &mut self.file, frame)?;
+    ) -> Result<Result<Option<Vec<u8>>, TakeError>, ExportError> {
+        let jpeg = match picture(take, &mut self.file, frame) {
+            Ok(jpeg) => jpeg,
+            Err(error) => return Ok(Err(error)),
+        };
         if self.decoder.jpeg(&jpeg, &mut self.image).is_err() {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         faces.for_each(|face| mosaic(&mut self.image, face));
-        Ok(Some(self.encoder.picture(&self.image)?))
+        Ok(Ok(Some(self.encoder.picture(&self.image)?)))
     }
 }
 
@@ -223,7 +250,7 @@ mod tests {
     #[test]
     fn faces_are_hidden_half_a_second_around() {
         let face = |n: i64| Rect { x: n as f32, y: 0.0, w: 1.0, h: 1.0 };
-        let found = |ms: i64| Found { at: Timestamp::from_ns(ms * 1_000_000), faces: vec![face(ms)] };
+        let found = |ms: i64| Found { at: Timestamp::from_ns(ms * 1_000_000), size: None, faces: vec![face(ms)] };
         let all = [0, 400, 800, 900, 5000, 5100].map(found);
         let around = |n: usize| {
             let mut at: Vec<f32> = found_around(&all, n).map(|face| face.x).collect();

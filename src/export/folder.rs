@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::{ExportError, Written};
 
+/// What is added to the name of a folder that is not complete, and the name of one inside an empty folder.
+const PART: &str = ".part";
+
 /// A folder that is being filled. If it is not [finished](OutFolder::finish), nothing is left of it.
 pub(super) struct OutFolder {
     target: PathBuf,
-    /// Where it is until then.
+    /// Where all is until then: beside the target, or in it if it is there already. That may be a link, another disk,
+    /// or where a shell is, so it stays itself.
     part: PathBuf,
     written: Written,
 }
@@ -19,22 +23,25 @@ impl OutFolder {
     /// Begins `target`, which must not be there or be empty.
     ///
     /// # Errors
-    /// [`ExportError::Exists`], [`ExportError::Unfinished`] and [`ExportError::Folder`].
+    /// [`ExportError::Exists`], [`ExportError::IsFile`], [`ExportError::Unfinished`] and [`ExportError::Folder`].
     pub(super) fn begin(target: &Path) -> Result<Self, ExportError> {
         let failed = |error: io::Error| ExportError::Folder { folder: target.to_owned(), reason: error.to_string() };
-        // Also of `.` and `DIR/`, the name is needed, to put one beside it.
+        // Also of `DIR/` the name is needed, to put one beside it.
         let whole = std::path::absolute(target).map_err(failed)?;
-        let Some(name) = whole.file_name() else { return Err(ExportError::Exists { folder: target.to_owned() }) };
-        match fs::read_dir(&whole).map(Iterator::count) {
-            Ok(entries) if entries > 0 => return Err(ExportError::Exists { folder: target.to_owned() }),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error)),
-        }
-        let mut part_name = name.to_owned();
-        part_name.push(".part");
-        let part = whole.with_file_name(part_name);
-        if let Some(above) = whole.parent() {
+        let part = match fs::read_dir(&whole).map(Iterator::count) {
+            Ok(0) => whole.join(PART),
+            Ok(1) if whole.join(PART).is_dir() => return Err(ExportError::Unfinished { folder: whole.join(PART) }),
+            Ok(_) => return Err(ExportError::Exists { folder: target.to_owned() }),
+            Err(_) if whole.is_file() => return Err(ExportError::IsFile { path: target.to_owned() }),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Err(_) if whole.is_symlink() => return Err(failed(io::Error::other("it is a link to what is not there"))),
+            Err(_) => {
+                let mut name = whole.file_name().unwrap_or_default().to_owned();
+                name.push(PART);
+                whole.with_file_name(name)
+            }
+        };
+        if let Some(above) = part.parent() {
             fs::create_dir_all(above).map_err(failed)?;
         }
         match fs::create_dir(&part) {
@@ -97,13 +104,20 @@ impl OutFolder {
     /// # Errors
     /// [`ExportError::Folder`].
     pub(super) fn finish(self) -> Result<Written, ExportError> {
-        // Not every system puts a folder in the place of an empty one.
-        let is_empty_there = self.target.is_dir();
-        let remove = if is_empty_there { fs::remove_dir(&self.target) } else { Ok(()) };
-        remove
-            .and_then(|()| fs::rename(&self.part, &self.target))
+        self.rename()
             .map_err(|error| ExportError::Folder { folder: self.target.clone(), reason: error.to_string() })?;
         Ok(self.written)
+    }
+
+    fn rename(&self) -> io::Result<()> {
+        if self.part.parent() != Some(&self.target) {
+            return fs::rename(&self.part, &self.target);
+        }
+        for entry in fs::read_dir(&self.part)? {
+            let entry = entry?;
+            fs::rename(entry.path(), self.target.join(entry.file_name()))?;
+        }
+        fs::remove_dir(&self.part)
     }
 }
 
@@ -176,6 +190,40 @@ mod tests {
         assert_eq!(fs::read(target.join("cam/a.txt")).expect("a file"), b"abc");
         assert!(matches!(OutFolder::begin(&target), Err(ExportError::Exists { .. })));
         assert_eq!(fs::read_dir(above.path().join("new")).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn an_empty_folder_is_filled_and_stays_itself() {
+        let above = tempfile::tempdir().expect("a folder");
+        let there = above.path().join("there");
+        fs::create_dir(&there).expect("made");
+        #[cfg(unix)]
+        let there = {
+            let link = above.path().join("link");
+            std::os::unix::fs::symlink(&there, &link).expect("linked");
+            link
+        };
+        drop(OutFolder::begin(&there).expect("begins"));
+        assert_eq!(fs::read_dir(&there).expect("a folder").count(), 0, "broken off");
+        let mut out = OutFolder::begin(&there).expect("begins");
+        out.put("cam/a.txt", b"abc").expect("written");
+        assert!(matches!(OutFolder::begin(&there), Err(ExportError::Unfinished { .. })));
+        out.finish().expect("finishes");
+        assert_eq!(fs::read(above.path().join("there/cam/a.txt")).expect("a file"), b"abc");
+        assert_eq!(there.is_symlink(), cfg!(unix));
+        assert_eq!(fs::read_dir(&there).expect("a folder").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_become_a_folder_is_named() {
+        let above = tempfile::tempdir().expect("a folder");
+        let [file, link] = ["file", "link"].map(|name| above.path().join(name));
+        fs::write(&file, "").expect("written");
+        std::os::unix::fs::symlink(above.path().join("none"), &link).expect("linked");
+        let message = |path: &Path| OutFolder::begin(path).err().expect("is refused").to_string();
+        assert!(message(&file).contains("is a file"), "{}", message(&file));
+        assert!(message(&link).contains("a link to what is not there"), "{}", message(&link));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! A take as a folder of pictures that `replay` reads (`docs/reference/takes.md`); of a take that holds only faces, a
 //! folder a person.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::ExportError;
 use super::folder::OutFolder;
+use super::left_out::LeftOut;
 use super::pictures::Pictures;
-use super::table::{self, Column, TableFormat};
+use super::table::{Column, Table, TableFormat};
 use crate::config::RecordContent;
 use crate::image::decode::jpeg_size;
 use crate::record::{Take, TakeFile, TakenFace, TakenFrame};
@@ -25,15 +28,18 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     let mut cameras = Vec::new();
     for (n, view) in take.views.iter().enumerate() {
         let name = &*view.camera.name;
-        let (mut size, mut kept) = (None, Vec::new());
+        let mut table = Table::begin(out, &format!("{name}/timestamps"), TableFormat::Csv, time_columns())?;
+        let (mut size, mut numbers) = (None, Numbers::beside(view.frames.iter().map(|frame| frame.seq)));
         pictures.of_camera(n, |frame, picture| {
             // A damaged picture may not say it.
             size = size.or_else(|| jpeg_size(picture).ok());
-            kept.push(*frame);
+            let seq = numbers.of(None, frame.seq);
+            table.push(TakenFrame { seq, ..*frame })?;
             out.count(1);
-            out.put(format!("{name}/{:06}.jpg", frame.seq), picture)
+            out.put(format!("{name}/{seq:06}.jpg"), picture)
         })?;
-        table::write(out, &format!("{name}/timestamps"), TableFormat::Csv, time_columns(), kept)?;
+        table.finish(out)?;
+        numbers.tell(name);
         let (width, height) = size.unwrap_or_default();
         let fps = 1.0 / view.camera.period.as_secs_f64();
         cameras.push(json!({"name": name, "width": width, "height": height, "fps": fps}));
@@ -56,15 +62,21 @@ fn write_faces(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -> Res
     let mut file = TakeFile::open(&take.path)?;
     for view in &take.views {
         let name = &*view.camera.name;
-        let mut rows = Vec::new();
+        let mut table = Table::begin(out, &format!("{name}/faces"), TableFormat::Csv, face_columns())?;
+        let mut left_out = LeftOut::of(take, format!("faces of camera `{name}`"));
+        let mut numbers = Numbers::beside(view.faces.iter().map(|face| face.seq));
         for face in &view.faces {
-            let (person, picture) = file.face(face.picture)?;
-            out.count(1);
-            out.put(format!("{name}/person-{person}/{:06}.jpg", face.seq), &picture)?;
-            rows.push((*face, person));
+            if let Some((person, picture)) = left_out.unless(file.face(face.picture)) {
+                let seq = numbers.of(Some(person), face.seq);
+                table.push((TakenFace { seq, ..*face }, person))?;
+                out.count(1);
+                out.put(format!("{name}/person-{person}/{seq:06}.jpg"), &picture)?;
+            }
             pictures.step()?;
         }
-        table::write(out, &format!("{name}/faces"), TableFormat::Csv, face_columns(), rows)?;
+        table.finish(out)?;
+        numbers.tell(name);
+        left_out.tell();
     }
     Ok(())
 }
@@ -75,4 +87,40 @@ fn face_columns() -> Vec<Column<(TakenFace, u32)>> {
         Column::whole("seq", |(face, _): &(TakenFace, u32)| Some(face.seq as i64)),
         Column::whole("captured_ns", |(face, _): &(TakenFace, u32)| Some(face.captured_at.ns())),
     ]
+}
+
+/// The numbers of a camera's files, by person: each is given once.
+struct Numbers {
+    given: HashSet<(Option<u32>, u64)>,
+    /// Above all that the take has.
+    next: u64,
+    first_new: u64,
+}
+
+impl Numbers {
+    /// Where there are those `recorded`.
+    fn beside(recorded: impl Iterator<Item = u64>) -> Self {
+        let next = recorded.max().map_or(0, |last| last + 1);
+        Self { given: HashSet::new(), next, first_new: next }
+    }
+
+    /// That of a picture: its own, unless another one has it, which cameras do that begin anew.
+    fn of(&mut self, person: Option<u32>, seq: u64) -> u64 {
+        if self.given.insert((person, seq)) {
+            return seq;
+        }
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Says what was given a new number.
+    fn tell(&self, camera: &str) {
+        let (count, first) = (self.next - self.first_new, self.first_new);
+        if count > 0 {
+            tracing::warn!(
+                "camera `{camera}`: {count} pictures have a number that an earlier one has; they are numbered {first} \
+                 and on"
+            );
+        }
+    }
 }

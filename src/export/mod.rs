@@ -5,6 +5,7 @@
 pub mod blur;
 mod folder;
 mod images;
+mod left_out;
 mod mkv;
 mod mosaic;
 mod parquet;
@@ -27,6 +28,7 @@ use blur::Blur;
 use folder::OutFolder;
 use pictures::Pictures;
 use table::TableFormat;
+use tables::Frames;
 
 /// What a take can be made into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -79,6 +81,8 @@ pub enum ExportError {
         .folder.display()
     )]
     Unfinished { folder: PathBuf },
+    #[error("{} is a file, and an export is a folder: name another one (`--output DIR`)", .path.display())]
+    IsFile { path: PathBuf },
     #[error("the folder {} cannot be made: {reason}. Name another one (`--output DIR`)", .folder.display())]
     Folder { folder: PathBuf, reason: String },
     #[error("{} cannot be written: {reason}. Nothing is left of the export", .path.display())]
@@ -134,9 +138,10 @@ impl Export<'_> {
         let frames = self.take.views.iter().map(of_view).sum::<usize>() as u64;
         match (self.format.has_pictures(), &self.blur) {
             (true, None) => frames,
-            // Every frame is searched before any is written.
-            (true, Some(_)) => 2 * frames,
-            (false, _) => self.take.records.len() as u64,
+            // All results are read, and every frame is searched before any is written.
+            (true, Some(_)) => 2 * frames + self.take.records.len() as u64,
+            (false, _) if self.format == Format::Csv => (tables::steps(self.take) + tools::steps(self.take)) as u64,
+            (false, _) => tables::steps(self.take) as u64,
         }
     }
 
@@ -152,19 +157,20 @@ impl Export<'_> {
         }
         let mut out = OutFolder::begin(folder)?;
         match self.format {
-            Format::Mkv => video::write(take, &self.pictures(), &mut out)?,
-            Format::Frames => images::write(take, &self.pictures(), &mut out)?,
+            Format::Mkv => video::write(take, &self.pictures()?, &mut out)?,
+            Format::Frames => images::write(take, &self.pictures()?, &mut out)?,
             Format::Csv => {
-                tables::write(take, TableFormat::Csv, &mut out, self.goes_on)?;
-                tools::write(take, &mut out)?;
+                let frames = Frames::of(take);
+                tables::write(&frames, TableFormat::Csv, &mut out, self.goes_on)?;
+                tools::write(&frames, &mut out, self.goes_on)?;
             }
-            Format::Parquet => tables::write(take, TableFormat::Parquet, &mut out, self.goes_on)?,
+            Format::Parquet => tables::write(&Frames::of(take), TableFormat::Parquet, &mut out, self.goes_on)?,
         }
         out.finish()
     }
 
-    fn pictures(&self) -> Pictures<'_> {
-        Pictures { take: self.take, blur: self.blur.as_ref(), goes_on: self.goes_on }
+    fn pictures(&self) -> Result<Pictures<'_>, ExportError> {
+        Pictures::of(self.take, self.blur.as_ref(), self.goes_on)
     }
 
     fn check_pictures(&self) -> Result<(), ExportError> {

@@ -1,35 +1,63 @@
 //! The pictures of a take, one after another: as they are, or with the faces hidden.
 
 use super::ExportError;
-use super::blur::Blur;
+use super::blur::{Blur, Named, named_faces};
+use super::left_out::LeftOut;
 use crate::record::{Take, TakeError, TakeFile, TakenFrame};
 
 /// Pictures for an export.
 pub(super) struct Pictures<'a> {
-    pub take: &'a Take,
-    pub blur: Option<&'a Blur<'a>>,
-    pub goes_on: &'a (dyn Fn() -> bool + Sync),
+    take: &'a Take,
+    /// What hides faces, and those that the results name: one a camera.
+    blur: Option<(&'a Blur<'a>, Vec<Named>)>,
+    goes_on: &'a (dyn Fn() -> bool + Sync),
 }
 
-impl Pictures<'_> {
-    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival. Those in which faces cannot be
-    /// hidden are left out.
+impl<'a> Pictures<'a> {
+    /// Those of `take`.
     ///
     /// # Errors
-    /// Of the take, of the search for faces and of `each`, and [`ExportError::BrokenOff`].
+    /// When the results cannot be opened, and [`ExportError::BrokenOff`].
+    pub(super) fn of(
+        take: &'a Take,
+        blur: Option<&'a Blur<'a>>,
+        goes_on: &'a (dyn Fn() -> bool + Sync),
+    ) -> Result<Self, ExportError> {
+        let blur = blur.map(|blur| Ok::<_, ExportError>((blur, named_faces(take, goes_on)?))).transpose()?;
+        Ok(Self { take, blur, goes_on })
+    }
+
+    /// Whether faces are hidden in them.
+    pub(super) fn are_blurred(&self) -> bool {
+        self.blur.is_some()
+    }
+
+    /// Hands every picture of the `n`-th camera to `each`, in the order of arrival. Those that cannot be read are left
+    /// out; that is said.
+    ///
+    /// # Errors
+    /// Of the search for faces and of `each`, and [`ExportError::BrokenOff`].
     pub(super) fn of_camera(
         &self,
         n: usize,
         mut each: impl FnMut(&TakenFrame, &[u8]) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
-        if let Some(blur) = self.blur {
-            return blur.of_camera(self.take, n, self.goes_on, each);
+        let view = &self.take.views[n];
+        let mut left_out = LeftOut::of(self.take, format!("pictures of camera `{}`", view.camera.name));
+        if let Some((blur, named)) = &self.blur {
+            blur.of_camera(self.take, n, &named[n], self.goes_on, |frame, jpeg| {
+                left_out.unless(jpeg).map_or(Ok(()), |jpeg| each(frame, jpeg))
+            })?;
+        } else {
+            let mut file = TakeFile::open(&self.take.path)?;
+            for frame in &view.frames {
+                if let Some(jpeg) = left_out.unless(picture(self.take, &mut file, frame)) {
+                    each(frame, &jpeg)?;
+                }
+                self.step()?;
+            }
         }
-        let mut file = TakeFile::open(&self.take.path)?;
-        for frame in &self.take.views[n].frames {
-            each(frame, &picture(self.take, &mut file, frame)?)?;
-            self.step()?;
-        }
+        left_out.tell();
         Ok(())
     }
 

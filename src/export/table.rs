@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use super::ExportError;
 use super::folder::{OutFile, OutFolder, failure};
 use super::parquet::ParquetFile;
+use super::pictures::step;
 
-/// Rows that are written at once; in Parquet a row group.
-const ROWS_AT_ONCE: usize = 65_536;
+/// Rows of a row group in Parquet, which are in memory at once.
+const ROW_GROUP: usize = 8192;
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +65,15 @@ impl<R> Column<R> {
 /// A table that is being written.
 pub(super) struct Table<R> {
     columns: Vec<Column<R>>,
-    /// Those that wait to be written.
-    rows: Vec<R>,
-    sink: Sink,
+    sink: Sink<R>,
     /// Its file, for messages.
     shown: PathBuf,
 }
 
-enum Sink {
+enum Sink<R> {
     Csv(Box<csv::Writer<OutFile>>),
-    Parquet(Box<ParquetFile>),
+    /// With the rows of the next group.
+    Parquet(Box<ParquetFile>, Vec<R>),
 }
 
 impl<R> Table<R> {
@@ -99,9 +99,9 @@ impl<R> Table<R> {
                 csv.write_record(columns.iter().map(|column| &column.name)).map_err(|error| failure(&shown, error))?;
                 Sink::Csv(Box::new(csv))
             }
-            TableFormat::Parquet => Sink::Parquet(Box::new(ParquetFile::begin(file, name, &columns)?)),
+            TableFormat::Parquet => Sink::Parquet(Box::new(ParquetFile::begin(file, name, &columns)?), Vec::new()),
         };
-        Ok(Self { columns, rows: Vec::new(), sink, shown })
+        Ok(Self { columns, sink, shown })
     }
 
     /// Adds a row.
@@ -109,53 +109,54 @@ impl<R> Table<R> {
     /// # Errors
     /// [`ExportError::Write`].
     pub(super) fn push(&mut self, row: R) -> Result<(), ExportError> {
-        self.rows.push(row);
-        if self.rows.len() < ROWS_AT_ONCE { Ok(()) } else { self.write() }
-    }
-
-    fn write(&mut self) -> Result<(), ExportError> {
         match &mut self.sink {
-            Sink::Csv(csv) => {
-                for row in &self.rows {
-                    csv.write_record(self.columns.iter().map(|column| column.as_text(row)))
-                        .map_err(|error| failure(&self.shown, error))?;
+            Sink::Csv(csv) => csv
+                .write_record(self.columns.iter().map(|column| column.as_text(&row)))
+                .map_err(|error| failure(&self.shown, error)),
+            Sink::Parquet(file, rows) => {
+                rows.push(row);
+                if rows.len() == ROW_GROUP {
+                    file.write(&self.columns, rows)?;
+                    rows.clear();
                 }
+                Ok(())
             }
-            Sink::Parquet(file) => file.write(&self.columns, &self.rows)?,
         }
-        self.rows.clear();
-        Ok(())
     }
 
     /// Writes what is left and closes the file.
     ///
     /// # Errors
     /// [`ExportError::Write`].
-    pub(super) fn finish(mut self, folder: &mut OutFolder) -> Result<(), ExportError> {
-        self.write()?;
+    pub(super) fn finish(self, folder: &mut OutFolder) -> Result<(), ExportError> {
         let file = match self.sink {
             Sink::Csv(csv) => csv.into_inner().map_err(|error| failure(&self.shown, error.error()))?,
-            Sink::Parquet(file) => file.finish()?,
+            Sink::Parquet(mut file, rows) => {
+                file.write(&self.columns, &rows)?;
+                file.finish()?
+            }
         };
         folder.close(file)
     }
 }
 
-/// Writes a whole table. Returns how many rows it has.
+/// Writes a whole table; every row is a step. Returns how many there are.
 ///
 /// # Errors
-/// [`ExportError::Write`].
+/// [`ExportError::Write`] and [`ExportError::BrokenOff`].
 pub(super) fn write<R>(
     folder: &mut OutFolder,
     name: &str,
     format: TableFormat,
     columns: Vec<Column<R>>,
     rows: impl IntoIterator<Item = R>,
+    goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<usize, ExportError> {
     let mut table = Table::begin(folder, name, format, columns)?;
     let mut count = 0;
     for row in rows {
         table.push(row)?;
+        step(goes_on)?;
         count += 1;
     }
     table.finish(folder).map(|()| count)

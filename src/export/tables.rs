@@ -5,39 +5,47 @@ use std::sync::Arc;
 
 use super::ExportError;
 use super::folder::OutFolder;
+use super::left_out::LeftOut;
+use super::pictures::step;
 use super::table::{self, Column, Table, TableFormat};
 use crate::record::{SetNote, Take, TakeError, TakeFile, TakenFrame, TakenView};
 use crate::results::{Line, LineView, per_class};
 use crate::scene::Expression;
 
-/// Writes all tables, and calls `goes_on` after every set's records.
+/// How many steps [`write`] has: rows of frames and sets, and records.
+pub(super) fn steps(take: &Take) -> usize {
+    let frames: usize = take.views.iter().map(|view| view.frames.len()).sum();
+    frames + take.sets.len() + take.records.len()
+}
+
+/// Writes all tables.
 ///
 /// # Errors
 /// When the take or a table fails, and [`ExportError::BrokenOff`].
 pub(super) fn write(
-    take: &Take,
+    frames: &Frames<'_>,
     format: TableFormat,
     out: &mut OutFolder,
     goes_on: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), ExportError> {
-    let frames = table::write(out, "frames", format, frame_columns(), frame_rows(take))?;
-    let sets = table::write(out, "sets", format, set_columns(take), &take.sets)?;
+    let take = frames.take;
+    let frames = table::write(out, "frames", format, frame_columns(), frames.all(), goes_on)?;
+    let sets = table::write(out, "sets", format, set_columns(take), &take.sets, goes_on)?;
     out.count(frames + sets);
 
     let mut results = Table::begin(out, "results", format, result_columns(take))?;
     let mut views = Table::begin(out, "views", format, view_columns())?;
     let mut records = Records::open(take)?;
-    while let Some(line) = records.next()? {
+    while let Some(line) = records.next() {
         let line = Arc::new(line);
         for n in 0..line.views.len() {
             views.push(ViewRow { line: line.clone(), n })?;
         }
         out.count(1 + line.views.len());
         results.push(line)?;
-        if !goes_on() {
-            return Err(ExportError::BrokenOff);
-        }
+        step(goes_on)?;
     }
+    records.finish();
     results.finish(out)?;
     views.finish(out)
 }
@@ -48,24 +56,36 @@ pub(super) struct Records<'a> {
     file: TakeFile,
     text: Vec<u8>,
     at: usize,
+    left_out: LeftOut<'a>,
 }
 
 impl<'a> Records<'a> {
     /// # Errors
     /// [`TakeError::Read`].
     pub(super) fn open(take: &'a Take) -> Result<Self, TakeError> {
-        Ok(Self { take, file: TakeFile::open(&take.path)?, text: Vec::new(), at: 0 })
+        let left_out = LeftOut::of(take, "result records".to_owned());
+        Ok(Self { take, file: TakeFile::open(&take.path)?, text: Vec::new(), at: 0, left_out })
     }
 
-    /// # Errors
-    /// [`TakeError::Read`] and [`TakeError::Damaged`].
-    pub(super) fn next(&mut self) -> Result<Option<Line>, TakeError> {
-        let Some(record) = self.take.records.get(self.at) else { return Ok(None) };
-        self.file.text(record.text, &mut self.text)?;
-        let damaged = |_| TakeError::Damaged { path: self.take.path.clone(), what: format!("result {}", self.at) };
-        let line = serde_json::from_slice(&self.text).map_err(damaged)?;
-        self.at += 1;
-        Ok(Some(line))
+    /// The next one that can be read.
+    pub(super) fn next(&mut self) -> Option<Line> {
+        while let Some(record) = self.take.records.get(self.at) {
+            let read = self.file.text(record.text, &mut self.text).and_then(|()| {
+                let what = format!("result record {}", self.at);
+                let damaged = |_| TakeError::Damaged { path: self.take.path.clone(), what };
+                serde_json::from_slice(&self.text).map_err(damaged)
+            });
+            self.at += 1;
+            if let Some(line) = self.left_out.unless(read) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// Says how many could not be read.
+    pub(super) fn finish(self) {
+        self.left_out.tell();
     }
 }
 
@@ -81,24 +101,52 @@ pub(super) struct FrameRow {
     pub set: Option<u64>,
 }
 
-/// All frames of a take, camera by camera.
-pub(super) fn frame_rows(take: &Take) -> impl Iterator<Item = FrameRow> {
-    let mut set_of = HashMap::new();
-    for set in &take.sets {
-        let seqs = set.seqs.iter().enumerate().filter_map(|(n, seq)| Some((n, (*seq)?)));
-        set_of.extend(seqs.map(|(n, seq)| ((n, seq), set.number)));
+/// All frames of a take, and the sets that they are in.
+pub(super) struct Frames<'a> {
+    pub take: &'a Take,
+    /// By camera and frame.
+    sets: Vec<Vec<Option<u64>>>,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn of(take: &'a Take) -> Self {
+        let of_view = |(n, view): (usize, &TakenView)| {
+            let in_set = |set: &SetNote| Some(((*set.seqs.get(n)?)?, set.number));
+            let set_of: HashMap<u64, u64> = take.sets.iter().filter_map(in_set).collect();
+            view.frames.iter().map(|frame| set_of.get(&frame.seq).copied()).collect()
+        };
+        Self { take, sets: take.views.iter().enumerate().map(of_view).collect() }
     }
-    let set_of = Arc::new(set_of);
-    take.views.iter().enumerate().flat_map(move |(camera_index, view): (usize, &TakenView)| {
-        let set_of = set_of.clone();
-        view.frames.iter().enumerate().map(move |(index, frame)| FrameRow {
-            camera: view.camera.name.clone(),
-            camera_index,
-            index,
-            frame: *frame,
-            set: set_of.get(&(camera_index, frame.seq)).copied(),
-        })
-    })
+
+    fn row(&self, camera_index: usize, index: usize) -> FrameRow {
+        let view = &self.take.views[camera_index];
+        let set = self.sets[camera_index][index];
+        FrameRow { camera: view.camera.name.clone(), camera_index, index, frame: view.frames[index], set }
+    }
+
+    /// Those of a camera.
+    pub(super) fn of_camera(&self, n: usize) -> impl Iterator<Item = FrameRow> {
+        (0..self.sets[n].len()).map(move |index| self.row(n, index))
+    }
+
+    /// Camera by camera.
+    pub(super) fn all(&self) -> impl Iterator<Item = FrameRow> {
+        (0..self.sets.len()).flat_map(|n| self.of_camera(n))
+    }
+
+    /// Set by set, those that are in one.
+    pub(super) fn in_sets(&self) -> impl Iterator<Item = FrameRow> {
+        let sets = self.sets.iter().enumerate();
+        let places = sets.flat_map(|(n, sets)| sets.iter().enumerate().map(move |(index, set)| (*set, n, index)));
+        let mut places: Vec<_> = places.filter(|(set, ..)| set.is_some()).collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, n, index)| self.row(n, index))
+    }
+
+    /// How many those are.
+    pub(super) fn in_sets_count(&self) -> usize {
+        self.sets.iter().flatten().flatten().count()
+    }
 }
 
 fn frame_columns() -> Vec<Column<FrameRow>> {

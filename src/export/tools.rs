@@ -13,24 +13,27 @@
 use super::ExportError;
 use super::folder::OutFolder;
 use super::table::{self, Column, TableFormat};
-use super::tables::{FrameRow, frame_rows};
+use super::tables::{FrameRow, Frames};
 use super::times::{origin, utc_offset};
 use crate::record::Take;
+
+/// How many steps [`write`] has: rows.
+pub(super) fn steps(take: &Take) -> usize {
+    let frames: usize = take.views.iter().map(|view| view.frames.len()).sum();
+    2 * frames + Frames::of(take).in_sets_count()
+}
 
 /// Writes all of them.
 ///
 /// # Errors
-/// [`ExportError::Write`].
-pub(super) fn write(take: &Take, out: &mut OutFolder) -> Result<(), ExportError> {
-    let mut csv = |name: &str, columns, rows: Vec<FrameRow>| {
-        let rows = table::write(out, name, TableFormat::Csv, columns, rows)?;
-        out.count(rows);
-        Ok::<(), ExportError>(())
-    };
-
+/// [`ExportError::Write`] and [`ExportError::BrokenOff`].
+pub(super) fn write(
+    frames: &Frames<'_>,
+    out: &mut OutFolder,
+    goes_on: &(dyn Fn() -> bool + Sync),
+) -> Result<(), ExportError> {
     let columns = vec![whole("cam_id", |row| row.camera_index), frame_time(), camera()];
-    csv("timestamps", columns, frame_rows(take).collect())?;
-
+    csv(out, "caliscope/timestamps", columns, frames.all(), goes_on)?;
     let columns = vec![
         Column::whole("sync_index", |row: &FrameRow| row.set.map(|set| set as i64)),
         whole("port", |row| row.camera_index),
@@ -38,10 +41,9 @@ pub(super) fn write(take: &Take, out: &mut OutFolder) -> Result<(), ExportError>
         frame_time(),
         camera(),
     ];
-    let mut in_sets: Vec<FrameRow> = frame_rows(take).filter(|row| row.set.is_some()).collect();
-    in_sets.sort_by_key(|row| (row.set, row.camera_index));
-    csv("frame_time_history", columns, in_sets)?;
+    csv(out, "caliscope/frame_time_history", columns, frames.in_sets(), goes_on)?;
 
+    let take = frames.take;
     let recording = take.path.file_stem().unwrap_or_default().to_string_lossy();
     let (origin, utc_offset) = (origin(take).unwrap_or_default(), utc_offset(take));
     for (n, view) in take.views.iter().enumerate() {
@@ -56,9 +58,25 @@ pub(super) fn write(take: &Take, out: &mut OutFolder) -> Result<(), ExportError>
             }),
             Column::whole("timestamp.perf_counter_ns.ns", |row: &FrameRow| Some(row.frame.captured_at.ns())),
         ];
-        let name = format!("timestamps/{recording}.camera{}.timestamps", view.camera.name);
-        csv(&name, columns, frame_rows(take).filter(|row| row.camera_index == n).collect())?;
+        let name = format!("skellycam/{recording}.camera{}.timestamps", view.camera.name);
+        csv(out, &name, columns, frames.of_camera(n), goes_on)?;
     }
+    Ok(())
+}
+
+/// Where the folders of the tools are. Not at the top: a folder of which a folder has a `timestamps.csv` would be taken
+/// for one of pictures when it is replayed.
+const FOLDER: &str = "timestamps";
+
+fn csv(
+    out: &mut OutFolder,
+    name: &str,
+    columns: Vec<Column<FrameRow>>,
+    rows: impl Iterator<Item = FrameRow>,
+    goes_on: &(dyn Fn() -> bool + Sync),
+) -> Result<(), ExportError> {
+    let rows = table::write(out, &format!("{FOLDER}/{name}"), TableFormat::Csv, columns, rows, goes_on)?;
+    out.count(rows);
     Ok(())
 }
 

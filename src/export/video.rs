@@ -6,8 +6,8 @@ use super::ExportError;
 use super::folder::{OutFile, OutFolder, failure};
 use super::mkv::{Muxer, Video};
 use super::pictures::Pictures;
-use super::table::{self, Column, TableFormat};
-use super::times::{date, origin};
+use super::table::{Column, Table, TableFormat};
+use super::times::{date, origin, wild};
 use crate::image::decode::jpeg_size;
 use crate::record::{Take, TakenFrame, TakenView};
 use crate::time::Timestamp;
@@ -20,27 +20,47 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
     let origin = origin(take).unwrap_or_default();
     for (n, view) in take.views.iter().enumerate() {
         let name = &*view.camera.name;
+        let wild = wild(view);
         let mut times = Times { origin, period: view.camera.period, last_ns: None, set_right: 0 };
-        let (mut muxer, mut rows, mut size) = (None::<Muxer<OutFile>>, Vec::new(), None);
+        let (mut film, mut size, mut pictures_in) = (None::<(Muxer<OutFile>, Table<Row>)>, None, 0);
         let file = format!("{name}.mkv");
         let shown = out.shown(&file);
         let failed = |error: std::io::Error| failure(&shown, error);
         pictures.of_camera(n, |frame, picture| {
-            if muxer.is_none() {
-                muxer = Some(Muxer::begin(out.create(&file)?, about(pictures, view)).map_err(failed)?);
+            if wild.contains(&frame.captured_at) {
+                return Ok(());
             }
+            let (muxer, table) = match &mut film {
+                Some(film) => film,
+                None => {
+                    let muxer = Muxer::begin(out.create(&file)?, about(take, pictures, view)).map_err(failed)?;
+                    let table = Table::begin(out, &format!("{name}.timestamps"), TableFormat::Csv, columns())?;
+                    film.insert((muxer, table))
+                }
+            };
             // A damaged picture may not say it.
             size = size.or_else(|| jpeg_size(picture).ok());
             let time_ns = times.of(frame);
-            rows.push((*frame, rows.len(), time_ns));
-            muxer.as_mut().map_or(Ok(()), |muxer| muxer.picture(time_ns, picture)).map_err(failed)
+            table.push((*frame, pictures_in, time_ns))?;
+            pictures_in += 1;
+            muxer.picture(time_ns, picture).map_err(failed)
         })?;
-        let Some(muxer) = muxer else {
+        let Some((muxer, table)) = film else {
             tracing::warn!("camera `{name}` has no picture, and so no video");
             continue;
         };
         out.close(muxer.finish(size.unwrap_or_default()).map_err(failed)?)?;
-        out.count(rows.len());
+        table.finish(out)?;
+        out.count(pictures_in);
+        if let Some(first) = view.frames.iter().find(|frame| wild.contains(&frame.captured_at)) {
+            tracing::warn!(
+                "camera `{name}`: {} pictures have a time that cannot be, far from those before and behind it, and are \
+                 left out of {file}. The first: frame {}, at {} ns",
+                wild.len(),
+                first.seq,
+                first.captured_at.ns()
+            );
+        }
         if times.set_right > 0 {
             tracing::warn!(
                 "camera `{name}`: its clock did not go forward at {} pictures; in {file} they follow at the nominal \
@@ -48,22 +68,22 @@ pub(super) fn write(take: &Take, pictures: &Pictures<'_>, out: &mut OutFolder) -
                 times.set_right
             );
         }
-        table::write(out, &format!("{name}.timestamps"), TableFormat::Csv, columns(), rows)?;
     }
     Ok(())
 }
 
-fn about(pictures: &Pictures<'_>, view: &TakenView) -> Video {
-    let take = pictures.take;
+fn about(take: &Take, pictures: &Pictures<'_>, view: &TakenView) -> Video {
+    let is_blurred = pictures.are_blurred();
     let text = |key: &str| take.metadata.get(key).cloned();
     let tags = [
         ("CAMERA", Some(view.camera.name.to_string())),
-        ("DESCRIPTION", Some(view.camera.description.clone())),
+        // People name cameras after those who sit before them, and after rooms.
+        ("DESCRIPTION", (!is_blurred).then(|| view.camera.description.clone())),
         ("TIME_OFFSET_NS", Some(view.camera.offset_ns.to_string())),
         ("RECORDED_WITH", text("vultus").map(|version| format!("vultus {version}"))),
         ("DATE_RECORDED", text("started_utc")),
         ("CONSENT", text("consent")),
-        ("FACES", pictures.blur.map(|_| "hidden where they were found".to_owned())),
+        ("FACES", is_blurred.then(|| "hidden where they were found".to_owned())),
     ];
     Video {
         name: view.camera.name.to_string(),

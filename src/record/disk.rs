@@ -81,6 +81,14 @@ pub(super) fn named_file(path: &Path) -> Result<File, RecordError> {
     })
 }
 
+/// Makes the file `path`, in the place of whatever is there.
+pub(super) fn own_file_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => own_file().open(path),
+    }
+}
+
 /// How a new file is made: pictures of people are nobody's business but the user's.
 fn own_file() -> fs::OpenOptions {
     let mut options = File::options();

@@ -28,7 +28,7 @@ use crate::config::RecordContent;
 pub use about::{About, Camera, Input};
 pub use file::TakeFile;
 pub use recorder::Recorder;
-pub use repair::{RepairError, Repaired, repair};
+pub use repair::{RepairError, Repaired, repair, repair_while};
 pub use room::time_left;
 pub(crate) use room::{Room, Word};
 pub use scan::Place;

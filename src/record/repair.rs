@@ -26,7 +26,7 @@ pub enum RepairError {
     Take(#[from] TakeError),
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("{} is in use: it is still being recorded, or repaired already. Repair it when that has ended", .path.display())]
+    #[error("{} is being recorded or repaired at this moment: repair it when that has ended", .path.display())]
     InUse { path: PathBuf },
     #[error(
         "{} is damaged: {unreadable_mb} MB of it cannot be read, which is more than a crash leaves. Name a file for what can be read (`--output FILE`); this one then stays as it is",
@@ -40,6 +40,8 @@ pub enum RepairError {
     NoRoom { folder: PathBuf, needed_mb: u64, free_mb: u64 },
     #[error("{} cannot be written: {reason}. Look after its disk, or name a file on another one (`--output FILE`)", .path.display())]
     Write { path: PathBuf, reason: String },
+    #[error("broken off; {} is as it was, and nothing is left of the repair", .path.display())]
+    BrokenOff { path: PathBuf },
     #[error("{} reads otherwise than {}, of which it is a copy: one of the disks fails. The original is untouched", .copy.display(), .path.display())]
     Differs { path: PathBuf, copy: PathBuf },
 }
@@ -65,6 +67,21 @@ pub fn repair(
     output: Option<&Path>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Option<Repaired>, RepairError> {
+    repair_while(path, output, |done, of| {
+        progress(done, of);
+        true
+    })
+}
+
+/// The same for as long as `goes_on`, which is told how far it is, says so.
+///
+/// # Errors
+/// Every [`RepairError`].
+pub fn repair_while(
+    path: &Path,
+    output: Option<&Path>,
+    mut goes_on: impl FnMut(u64, u64) -> bool,
+) -> Result<Option<Repaired>, RepairError> {
     // The file itself, not a link that would be replaced.
     let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
     // A recording holds a lock while it grows, and a repair holds one too.
@@ -78,8 +95,12 @@ pub fn repair(
     let length = length(path)?;
     check_room(disk::folder_of(&written.path), length)?;
 
-    let copied = copy::copy(path, &written, unreadable_bytes, |done| progress(done, 2 * length))?;
-    let read = copy::read(&written.path, |done| progress(length + done.min(length), 2 * length))?;
+    let mut step = |done| match goes_on(done, 2 * length) {
+        true => Ok(()),
+        false => Err(RepairError::BrokenOff { path: path.clone() }),
+    };
+    let copied = copy::copy(path, &written, unreadable_bytes, &mut step)?;
+    let read = copy::read(&written.path, |done| step(length + done.min(length)))?;
     let mut take = Take::open(&written.path)?;
     if copied != read || take.breaks_off.is_some() {
         return Err(RepairError::Differs { path: path.clone(), copy: written.path.clone() });
@@ -87,8 +108,8 @@ pub fn repair(
     if length != self::length(path)? {
         return Err(RepairError::InUse { path: path.clone() });
     }
-    take.path = written.keep(path, output.is_none())?;
-    progress(2 * length, 2 * length);
+    step(2 * length)?;
+    take.path = written.keep(path)?;
     Ok(Some(Repaired { take, messages: copied.0, unreadable_bytes }))
 }
 
@@ -124,7 +145,7 @@ fn check_room(folder: &Path, length: u64) -> Result<(), RepairError> {
     match disk::free_bytes(folder) {
         Some(free) if free < needed => Err(RepairError::NoRoom {
             folder: folder.to_owned(),
-            needed_mb: needed / disk::MB,
+            needed_mb: needed.div_ceil(disk::MB),
             free_mb: free / disk::MB,
         }),
         _ => Ok(()),
@@ -135,48 +156,52 @@ fn cannot_write(path: &Path, error: &io::Error) -> RepairError {
     RepairError::Write { path: path.to_owned(), reason: error.to_string() }
 }
 
-/// The new file; removed again unless it is kept.
+/// The new file. It has another name until it is complete, and is removed again unless it is kept.
 struct Written {
     path: PathBuf,
     file: File,
+    /// What it will be called.
+    target: PathBuf,
     is_kept: bool,
 }
 
 impl Written {
     fn begin(original: &Path, output: Option<&Path>) -> Result<Self, RepairError> {
-        let (path, file) = match output {
-            Some(output) => {
-                let file = disk::named_file(output).map_err(|error| match error {
-                    RecordError::Folder { reason, .. } => RepairError::Write { path: output.to_owned(), reason },
-                    other => other.into(),
-                })?;
-                (output.to_owned(), file)
-            }
-            None => {
-                let mut name = original.as_os_str().to_owned();
-                name.push(".repair");
-                let path = PathBuf::from(name);
-                // Whatever is there is what a repair left that was cut short itself: nobody else holds the lock.
-                let file = File::create(&path).map_err(|error| cannot_write(&path, &error))?;
-                (path, file)
-            }
-        };
-        Ok(Self { path, file, is_kept: false })
+        let target = output.unwrap_or(original).to_owned();
+        if output.is_some() {
+            check_free(&target)?;
+            let folder = disk::folder_of(&target);
+            fs::create_dir_all(folder).map_err(|error| cannot_write(&target, &error))?;
+        }
+        let mut name = target.as_os_str().to_owned();
+        name.push(".repair");
+        let path = PathBuf::from(name);
+        // Whatever is there is what a repair left that was killed: nobody else holds the lock.
+        let file = disk::own_file_anew(&path).map_err(|error| cannot_write(&target, &error))?;
+        Ok(Self { path, file, target, is_kept: false })
     }
 
-    /// Lets the file stay: in the place of the original, or where it is. Says where.
-    fn keep(&mut self, original: &Path, in_place: bool) -> Result<PathBuf, RepairError> {
-        let path = if in_place { original } else { &self.path };
-        if in_place {
-            let take_its_place = || {
-                fs::set_permissions(&self.path, fs::metadata(original)?.permissions())?;
-                fs::rename(&self.path, original)
-            };
-            take_its_place().map_err(|error| cannot_write(path, &error))?;
+    /// Lets the file stay, under its name. Says which that is.
+    fn keep(&mut self, original: &Path) -> Result<PathBuf, RepairError> {
+        let failed = |error: io::Error| cannot_write(&self.target, &error);
+        if self.target == original {
+            let permissions = fs::metadata(original).map_err(failed)?.permissions();
+            fs::set_permissions(&self.path, permissions).map_err(failed)?;
+        } else {
+            check_free(&self.target)?;
         }
-        disk::sync_folder(disk::folder_of(path));
+        fs::rename(&self.path, &self.target).map_err(failed)?;
+        disk::sync_folder(disk::folder_of(&self.target));
         self.is_kept = true;
-        Ok(path.to_owned())
+        Ok(self.target.clone())
+    }
+}
+
+/// Checks that there is nothing at `path`, not even a link.
+fn check_free(path: &Path) -> Result<(), RepairError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Err(RecordError::Exists { path: path.to_owned() }.into()),
+        Err(_) => Ok(()),
     }
 }
 
@@ -270,9 +295,31 @@ mod tests {
             let recording = File::open(&path).expect("there");
             recording.lock().expect("locked");
             let message = repair(&path, None, |_, _| ()).expect_err("in use").to_string();
-            assert!(message.contains("still being recorded"), "{message}");
+            assert!(message.contains("being recorded or repaired"), "{message}");
         }
         assert_eq!(fs::read(&path).expect("read"), was);
+    }
+
+    #[test]
+    fn a_repair_that_is_broken_off_leaves_nothing_and_until_it_is_complete_it_has_another_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = cut_take(folder.path(), 700);
+        let was = fs::read(&path).expect("read");
+        let output = folder.path().join("whole.mcap");
+        for target in [None, Some(&*output)] {
+            let (mut steps, part) = (0, target.unwrap_or(&path).with_extension("mcap.repair"));
+            // What an earlier one left that was killed is no trouble.
+            fs::write(&part, "half").expect("written");
+            let goes_on = |done: u64, of: u64| {
+                assert!(part.exists() && !output.exists());
+                steps += 1;
+                done < of * 3 / 4
+            };
+            let broken = repair_while(&path, target, goes_on).expect_err("is broken off").to_string();
+            assert!(steps > 10 && broken.contains("take.mcap is as it was"), "{broken}");
+            assert_eq!(fs::read(&path).expect("read"), was);
+            assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! How regular a camera is, and what is missing of it.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::{Spread, rounded};
 use crate::frame::StampKind;
-use crate::record::{TakenFrame, TakenView};
+use crate::record::{SetNote, TakenFrame, TakenView};
 
 /// One camera.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +37,13 @@ pub struct CameraSurvey {
     pub never_came: u64,
     /// Frames that came, but are not in the recording.
     pub not_recorded: u64,
-    /// Times that its clock went back from one frame to the next.
+    /// Times that nothing came for more than one and a half periods: longer intervals than that.
+    pub gaps: u64,
+    /// The longest of them.
+    pub longest_gap_ms: Option<f64>,
+    /// Frames that are in no set.
+    pub in_no_set: u64,
+    /// Times that its clock stood or went back from one frame to the next.
     pub clock_back: u64,
     /// Times that the clock of arrivals did.
     pub arrivals_back: u64,
@@ -44,10 +52,14 @@ pub struct CameraSurvey {
 }
 
 impl CameraSurvey {
-    pub(super) fn of(view: &TakenView, bytes: u64) -> Self {
+    /// Of the camera that is the `n`-th in `sets`.
+    pub(super) fn of(view: &TakenView, n: usize, sets: &[SetNote], bytes: u64) -> Self {
         let frames = &view.frames;
         let pairs = || frames.windows(2).map(|pair| (pair[0], pair[1]));
         let intervals = || pairs().map(|(earlier, later)| later.captured_at - earlier.captured_at);
+        let longest = view.camera.period.as_nanos() as i64 * 3 / 2;
+        let gaps = || intervals().filter(|interval| *interval > longest);
+        let in_sets: HashSet<u64> = sets.iter().filter_map(|set| *set.seqs.get(n)?).collect();
         let skipped = |(earlier, later): (TakenFrame, TakenFrame)| later.seq.saturating_sub(earlier.seq + 1);
         let not_recorded = view.gaps.iter().map(|gap| gap.frames).sum::<u64>();
         let from_to = frames.first().zip(frames.last()).map(|(first, last)| last.received_at - first.received_at);
@@ -62,12 +74,15 @@ impl CameraSurvey {
             faces: view.faces.len() as u64,
             nominal_fps: rounded(1.0 / view.camera.period.as_secs_f64().max(1e-9)),
             mean_fps: mean_fps.map(rounded),
-            interval_ms: Spread::of_ns(intervals().filter(|interval| *interval >= 0).collect()),
+            interval_ms: Spread::of_ns(intervals().filter(|interval| *interval > 0).collect()),
             transport_ms: Spread::of_ns(frames.iter().map(|frame| frame.received_at - frame.captured_at).collect()),
             // A frame that is not recorded leaves a gap in the numbers too.
             never_came: pairs().map(skipped).sum::<u64>().saturating_sub(not_recorded),
             not_recorded,
-            clock_back: intervals().filter(|interval| *interval < 0).count() as u64,
+            gaps: gaps().count() as u64,
+            longest_gap_ms: gaps().max().map(|gap| rounded(gap as f64 / 1e6)),
+            in_no_set: frames.iter().filter(|frame| !in_sets.contains(&frame.seq)).count() as u64,
+            clock_back: intervals().filter(|interval| *interval <= 0).count() as u64,
             arrivals_back: view.clock_resets,
             bytes,
         }

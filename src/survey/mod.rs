@@ -6,6 +6,7 @@ mod people;
 mod run;
 mod sets;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::record::{BreaksOff, Take, TakeError, TakenView};
 #[derive(Clone, Debug, Serialize)]
 pub struct Survey {
     /// The file or folder.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// `take` (what vultus records) or `folder`.
     pub kind: &'static str,
@@ -63,7 +65,9 @@ impl Survey {
             let frames = view.frames.iter().filter_map(|frame| frame.picture);
             frames.chain(view.faces.iter().map(|face| face.picture)).map(|place| place.bytes).sum()
         };
-        let formed = || SetsSurvey::of(&take.sets, take.views.len(), true);
+        let are_recorded = !take.sets.is_empty();
+        let sets = if are_recorded { Cow::Borrowed(&take.sets) } else { Cow::Owned(sets::would_be(&take.views)) };
+        let camera = |(n, view): (usize, &TakenView)| CameraSurvey::of(view, n, &sets, bytes(view));
         Ok(Self {
             path: take.path.clone(),
             kind: "take",
@@ -76,8 +80,8 @@ impl Survey {
             unreadable_bytes: take.breaks_off.map_or(0, |BreaksOff { unreadable_bytes }| unreadable_bytes),
             dropped: take.dropped,
             run: Some(RunSurvey::of(take)),
-            cameras: take.views.iter().map(|view| CameraSurvey::of(view, bytes(view))).collect(),
-            sets: formed().or_else(|| sets::would_be(&take.views)),
+            cameras: take.views.iter().enumerate().map(camera).collect(),
+            sets: SetsSurvey::of(&sets, take.views.len(), are_recorded),
             people: PeopleSurvey::of(take)?,
         })
     }
@@ -97,6 +101,8 @@ impl Survey {
         };
         let views: Vec<TakenView> = sources.iter().map(FolderSource::view).collect();
         let bytes: Vec<u64> = sources.iter().map(FolderSource::bytes).collect();
+        let sets = sets::would_be(&views);
+        let camera = |(n, (view, bytes)): (usize, (&TakenView, &u64))| CameraSurvey::of(view, n, &sets, *bytes);
         let starts_at = sources.iter().filter_map(FolderSource::starts_at).min();
         let ends_at = sources.iter().filter_map(FolderSource::ends_at).max();
         let duration = starts_at.zip(ends_at).map(|(start, end)| end.since(start)).unwrap_or_default();
@@ -112,11 +118,16 @@ impl Survey {
             unreadable_bytes: 0,
             dropped: None,
             run: None,
-            cameras: views.iter().zip(bytes).map(|(view, bytes)| CameraSurvey::of(view, bytes)).collect(),
-            sets: sets::would_be(&views),
+            cameras: views.iter().zip(&bytes).enumerate().map(camera).collect(),
+            sets: SetsSurvey::of(&sets, views.len(), false),
             people: None,
         }))
     }
+}
+
+/// A path that is no Unicode is told as far as it can be.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// How much a second takes.

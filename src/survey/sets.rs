@@ -79,7 +79,7 @@ impl Bins {
 }
 
 /// The sets that a replay as fast as possible would form of these frames.
-pub(super) fn would_be(views: &[TakenView]) -> Option<SetsSurvey> {
+pub(super) fn would_be(views: &[TakenView]) -> Vec<SetNote> {
     let timing = |view: &TakenView| Timing { period: view.camera.period, offset_ns: view.camera.offset_ns };
     let timings: Vec<Timing> = views.iter().map(timing).collect();
     let mut frames: Vec<(Timestamp, usize, usize)> = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn would_be(views: &[TakenView]) -> Option<SetsSurvey> {
     }
     frames.sort_unstable();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
-    let mut now = frames.first()?.0;
+    let Some(&(mut now, ..)) = frames.first() else { return Vec::new() };
     let mut matcher = Matcher::new(&timings, allowance, now);
     let mut sets = Vec::new();
     for (arrival, camera, n) in frames {
@@ -101,7 +101,7 @@ pub(super) fn would_be(views: &[TakenView]) -> Option<SetsSurvey> {
         sets.extend(std::iter::from_fn(|| matcher.poll(now)).map(|set| SetNote::of(&set, false)));
     }
     sets.extend(std::iter::from_fn(|| matcher.flush(now)).map(|set| SetNote::of(&set, false)));
-    SetsSurvey::of(&sets, views.len(), false)
+    sets
 }
 
 /// A frame of which nothing but the times is known.

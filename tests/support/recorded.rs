@@ -47,7 +47,8 @@ impl Recorded {
     pub fn export(&self, format: &str, more: &[&str]) -> (PathBuf, String) {
         let output = vultus().arg("export").arg(self.file()).args(["--to", format]).args(more).assert().success();
         let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
-        (self.folder.path().join(format!("run-{format}")), said)
+        let blurred = if more.contains(&"--blur") { "-blurred" } else { "" };
+        (self.folder.path().join(format!("run-{format}{blurred}")), said)
     }
 
     /// Code and message of an export of it that must fail.

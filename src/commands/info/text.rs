@@ -60,11 +60,19 @@ fn block(text: &mut String, name: &str, lines: &[String]) {
     }
 }
 
+/// Whether all that came is there and can be read.
+fn lacks_nothing(survey: &Survey) -> bool {
+    let unreadable = survey.people.as_ref().map_or(0, |people| people.unreadable);
+    survey.damaged_notes == 0 && unreadable == 0 && survey.cameras.iter().all(|camera| camera.not_recorded == 0)
+}
+
 fn whole(text: &mut String, survey: &Survey) {
     let path = survey.path.display();
     let state = match (survey.kind, survey.whole, survey.dropped) {
         ("folder", ..) => "pictures with their times, in folders".to_owned(),
-        (_, false, _) if survey.growing => "is being recorded; this is what is there by now".to_owned(),
+        (_, false, _) if survey.growing => {
+            "is being recorded or repaired at this moment; this is what is there by now".to_owned()
+        }
         (_, false, _) => {
             let lost = match survey.unreadable_bytes {
                 0 => "its index is missing".to_owned(),
@@ -73,7 +81,8 @@ fn whole(text: &mut String, survey: &Survey) {
             format!("BREAKS OFF: {lost}; all before it is there")
         }
         (_, true, None) => "whole; it was cut short once, and repaired".to_owned(),
-        (_, true, Some(0)) => "whole, nothing is missing".to_owned(),
+        (_, true, Some(0)) if lacks_nothing(survey) => "whole; all that came is in it".to_owned(),
+        (_, true, Some(0)) => "whole, but not all of it is there or can be read: see below".to_owned(),
         (_, true, Some(dropped)) => format!("whole, but {dropped} frames or result records could not be recorded"),
     };
     line(text, "state", &state);
@@ -123,6 +132,7 @@ fn cameras(text: &mut String, cameras: &[CameraSurvey], duration_s: f64) {
         (left[0], left[1]) = (true, true);
         table::lines(&rows, left)
     };
+    let count = |count: u64| if count == 0 { "·".to_owned() } else { count.to_string() };
     let format = |camera: &CameraSurvey| camera.format.clone().unwrap_or_else(|| "-".to_owned());
     let rows = table(
         ["camera", "format", "frames", "frames/s", "nominal", "interval", "interval", "interval", "size"],
@@ -145,15 +155,24 @@ fn cameras(text: &mut String, cameras: &[CameraSurvey], duration_s: f64) {
         ["", "", "ms", "p50 ms", "p99 ms", "came", "recorded", "back", "back"],
         &|camera| {
             let [p50, p99] = spread(camera.transport_ms, |s| [s.p50, s.p99]);
-            let counts = [camera.never_came, camera.not_recorded, camera.clock_back, camera.arrivals_back];
             let [never, not, back, arrivals] =
-                counts.map(|count| if count == 0 { "·".to_owned() } else { count.to_string() });
+                [camera.never_came, camera.not_recorded, camera.clock_back, camera.arrivals_back].map(count);
             let stamps = format!("{:?}", camera.stamps).to_lowercase();
             let offset = format!("{:.1}", camera.offset_ms);
             [camera.name.clone(), stamps, offset, p50, p99, never, not, back, arrivals]
         },
     );
     rows.iter().for_each(|row| {
+        let _ = writeln!(text, "{row}");
+    });
+    text.push('\n');
+    let headings = [["camera", "gaps", "longest ms", "in no set"].map(str::to_owned)];
+    let rows = cameras.iter().map(|camera| {
+        let longest = camera.longest_gap_ms.map_or("·".to_owned(), |ms| format!("{ms:.1}"));
+        [camera.name.clone(), count(camera.gaps), longest, count(camera.in_no_set)]
+    });
+    let rows: Vec<[String; 4]> = headings.into_iter().chain(rows).collect();
+    table::lines(&rows, [true, false, false, false]).iter().for_each(|row| {
         let _ = writeln!(text, "{row}");
     });
     text.push('\n');

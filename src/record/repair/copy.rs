@@ -45,7 +45,7 @@ impl Tally {
 fn walk(
     path: &Path,
     mut see: impl FnMut(Piece<'_>) -> Result<(), RepairError>,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> Result<(), RepairError>,
 ) -> Result<(), RepairError> {
     let (mut scan, mut file, mut data) = (Scan::begin(path)?, TakeFile::open(path)?, Vec::new());
     loop {
@@ -57,7 +57,7 @@ fn walk(
             Step::Note(note) => see(Piece::Note(&note))?,
             Step::End | Step::BreaksOff => return Ok(()),
         }
-        progress(scan.at());
+        progress(scan.at())?;
     }
 }
 
@@ -73,7 +73,7 @@ fn header(found: &Found) -> MessageHeader {
 }
 
 /// Reads a file through, only to know what it holds.
-pub(super) fn read(path: &Path, progress: impl FnMut(u64)) -> Result<Sum, RepairError> {
+pub(super) fn read(path: &Path, progress: impl FnMut(u64) -> Result<(), RepairError>) -> Result<Sum, RepairError> {
     let mut tally = Tally::default();
     let see = |piece: Piece<'_>| {
         if let Piece::Message(header, data) = piece {
@@ -90,7 +90,7 @@ pub(super) fn copy(
     path: &Path,
     to: &Written,
     unreadable_bytes: u64,
-    progress: impl FnMut(u64),
+    progress: impl FnMut(u64) -> Result<(), RepairError>,
 ) -> Result<Sum, RepairError> {
     let failed = |error: McapError| match error {
         McapError::Io(error) => cannot_write(&to.path, &error),
