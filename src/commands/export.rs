@@ -65,6 +65,9 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         );
     }
     let take = Take::open(&args.take)?;
+    if let Some(damage) = &take.damage {
+        tracing::warn!("{} is {damage}; all else is exported", take.path.display());
+    }
     if take.is_growing {
         tracing::warn!("{} is still being recorded: what is there by now is exported", take.path.display());
     } else if take.breaks_off.is_some() {

@@ -109,6 +109,9 @@ fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
     if take.damaged_notes > 0 {
         tracing::warn!("{file} is damaged: {} sets or gaps in it cannot be read and are left out", take.damaged_notes);
     }
+    if let Some(damage) = &take.damage {
+        tracing::warn!("{file} is {damage}; all else is replayed. `vultus export {file} --repair` makes a whole file of it");
+    }
     if take.is_growing {
         tracing::warn!("{file} is still being recorded: the {seconds:.1} s that are there by now are replayed");
     } else if take.breaks_off.is_some() {

@@ -33,7 +33,7 @@ pub use room::time_left;
 pub(crate) use room::{Room, Word};
 pub use scan::Place;
 pub use set::SetNote;
-pub use take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
+pub use take::{BreaksOff, Damage, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 pub(crate) use told::Told;
 pub use writer::TakeWriter;
 

@@ -9,9 +9,9 @@ use mcap::records::Record;
 use super::TakeFile;
 use super::about::{self, Camera, LAYOUT};
 use super::channels::Topic;
-use super::scan::{Found, Scan, Step};
+use super::scan::{Found, Place, Scan, Step};
 use super::set::SetNote;
-use super::take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
+use super::take::{BreaksOff, Damage, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 use crate::config::RecordContent;
 use crate::frame::MAX_CAMERAS;
 use crate::rig::Rig;
@@ -56,21 +56,31 @@ impl Take {
                     let reason = "it has messages, but does not say which cameras they are of".to_owned();
                     return Err(TakeError::NoTake { path: path.to_owned(), reason });
                 }
-                (Step::Note(_), _) => {}
+                (Step::Damaged(place), Some(contents)) => contents.damaged(place),
+                (Step::Lost { channel, messages, chunk_at }, Some(contents)) => {
+                    contents.lost(channel, messages, chunk_at);
+                }
+                (Step::Note(_) | Step::Damaged(_) | Step::Lost { .. }, _) => {}
                 (Step::End, _) => break None,
                 (Step::BreaksOff, _) => break Some(BreaksOff { unreadable_bytes: scan.length() - scan.at() }),
             }
         };
-        let Some(contents) = contents else {
+        let Some(mut contents) = contents else {
             return Err(match breaks_off {
                 Some(_) => TakeError::Nothing { path: path.to_owned() },
                 None => TakeError::NoTake { path: path.to_owned(), reason: "it is empty".to_owned() },
             });
         };
-        let breaks_off = breaks_off.or_else(|| {
-            let has_index = file.ends_with_magic(scan.length());
-            (!has_index).then_some(BreaksOff { unreadable_bytes: 0 })
-        });
+        let has_end = file.ends_with_magic(scan.length());
+        let breaks_off = match breaks_off {
+            // It was closed, so what cannot be read was there once.
+            Some(rest) if has_end => {
+                contents.damaged(Place { at: scan.at(), bytes: rest.unreadable_bytes });
+                None
+            }
+            None if !has_end => Some(BreaksOff { unreadable_bytes: 0 }),
+            other => other,
+        };
         let take = contents.finish(path, scan.length(), rig, breaks_off);
         Ok(Self { is_growing: take.breaks_off.is_some() && is_locked(path), ..take })
     }
@@ -97,6 +107,9 @@ struct Contents {
     sets: Vec<SetNote>,
     records: Vec<TakenRecord>,
     dropped: Option<u64>,
+    damage: Option<Damage>,
+    /// When the last frame arrived.
+    last_arrival: Option<Timestamp>,
     damaged_notes: u64,
     scratch: Vec<u8>,
 }
@@ -135,6 +148,8 @@ impl Contents {
             sets: Vec::new(),
             records: Vec::new(),
             dropped: None,
+            damage: None,
+            last_arrival: None,
             damaged_notes: 0,
             scratch: Vec::new(),
         })
@@ -166,8 +181,8 @@ impl Contents {
             picture,
         };
         match self.channels.get(&found.channel).copied().unwrap_or(Carries::Other) {
-            Carries::Image(view) => self.views[view].frames.push(frame(Some(found.place))),
-            Carries::Time(view) => self.views[view].frames.push(frame(None)),
+            Carries::Image(view) => self.frame(view, frame(Some(found.place))),
+            Carries::Time(view) => self.frame(view, frame(None)),
             Carries::Face(view) => self.views[view].faces.push(TakenFace {
                 seq: found.sequence.into(),
                 captured_at: timestamp(found.publish_time),
@@ -196,6 +211,30 @@ impl Contents {
         Ok(())
     }
 
+    fn frame(&mut self, view: usize, frame: TakenFrame) {
+        self.last_arrival = Some(frame.received_at);
+        self.views[view].frames.push(frame);
+    }
+
+    fn damaged(&mut self, place: Place) {
+        let damage = self.damage_at(place.at);
+        damage.places += 1;
+        damage.bytes += place.bytes;
+    }
+
+    fn lost(&mut self, channel: u16, messages: u64, chunk_at: u64) {
+        let is_frame = matches!(self.channels.get(&channel), Some(Carries::Image(_) | Carries::Time(_)));
+        let damage = self.damage_at(chunk_at);
+        if is_frame { damage.frames += messages } else { damage.others += messages }
+    }
+
+    /// What is known of the damage, of which something is found at `at_byte`.
+    fn damage_at(&mut self, at_byte: u64) -> &mut Damage {
+        let starts_at = self.views.iter().filter_map(|view| view.frames.first()).map(|frame| frame.received_at).min();
+        let at_ns = self.last_arrival.zip(starts_at).map_or(0, |(last, start)| last.since(start).as_nanos() as u64);
+        self.damage.get_or_insert(Damage { at_byte, at_ns, ..Damage::default() })
+    }
+
     fn finish(mut self, path: &Path, bytes: u64, rig: Option<Rig>, breaks_off: Option<BreaksOff>) -> Take {
         for view in &mut self.views {
             let goes_back = |pair: &&[TakenFrame]| pair[1].received_at < pair[0].received_at;
@@ -214,6 +253,7 @@ impl Contents {
             records: self.records,
             dropped: self.dropped,
             breaks_off,
+            damage: self.damage,
             is_growing: false,
             damaged_notes: self.damaged_notes,
         }

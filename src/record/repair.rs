@@ -51,7 +51,7 @@ pub struct Repaired {
     pub take: Take,
     /// Its messages: all that were in it.
     pub messages: u64,
-    /// What was at its end and could not be read.
+    /// What could not be read, and is not in it any more.
     pub unreadable_bytes: u64,
 }
 
@@ -69,8 +69,11 @@ pub fn repair(
     let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
     // A recording holds a lock while it grows, and a repair holds one too.
     let _lock = Lock::of(path)?;
-    let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
-    let unreadable_bytes = breaks_off.unreadable_bytes;
+    let broken = Take::open(path)?;
+    if broken.is_whole() {
+        return Ok(None);
+    }
+    let unreadable_bytes = broken.unreadable_bytes();
     if output.is_none() && unreadable_bytes > MOST_UNREADABLE {
         return Err(RepairError::TooMuchLost { path: path.clone(), unreadable_mb: unreadable_bytes / disk::MB });
     }
@@ -81,7 +84,7 @@ pub fn repair(
     let copied = copy::copy(path, &written, unreadable_bytes, |done| progress(done, 2 * length))?;
     let read = copy::read(&written.path, |done| progress(length + done.min(length), 2 * length))?;
     let mut take = Take::open(&written.path)?;
-    if copied != read || take.breaks_off.is_some() {
+    if copied != read || !take.is_whole() {
         return Err(RepairError::Differs { path: path.clone(), copy: written.path.clone() });
     }
     if length != self::length(path)? {

@@ -2,10 +2,11 @@
 //! [`TakeFile`](super::TakeFile) reads one by one when they are wanted.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::about::{Camera, LAYOUT};
 use super::scan::Place;
@@ -104,6 +105,31 @@ pub struct BreaksOff {
     pub unreadable_bytes: u64,
 }
 
+/// What cannot be read before the end of a take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The first byte of it.
+    pub at_byte: u64,
+    /// How far into the take that is.
+    pub at_ns: u64,
+    /// In how many places something is damaged.
+    pub places: u64,
+    /// How many bytes cannot be read.
+    pub bytes: u64,
+    /// How many frames cannot, as far as it is known.
+    pub frames: u64,
+    /// How many sets, results and other messages cannot, as far as it is known.
+    pub others: u64,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = if self.places > 1 { format!("in {} places, first ", self.places) } else { String::new() };
+        write!(f, "damaged {first}at byte {} ({:.1} s): ", self.at_byte, self.at_ns as f64 / 1e9)?;
+        write!(f, "{} frames and {} other messages could not be read", self.frames, self.others)
+    }
+}
+
 /// A take.
 #[derive(Clone, Debug)]
 pub struct Take {
@@ -127,6 +153,8 @@ pub struct Take {
     pub dropped: Option<u64>,
     /// If it has no index or no end.
     pub breaks_off: Option<BreaksOff>,
+    /// If something before its end cannot be read; all that can be is there.
+    pub damage: Option<Damage>,
     /// Whether it is being recorded at this moment, as far as the system tells.
     pub is_growing: bool,
     /// Sets and gaps that are there and damaged; they are left out.
@@ -151,6 +179,18 @@ impl Take {
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.starts_at().zip(self.ends_at()).map_or(Duration::ZERO, |(start, end)| end.since(start))
+    }
+
+    /// Whether all of it can be read, and its index is there.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.breaks_off.is_none() && self.damage.is_none()
+    }
+
+    /// How much of it cannot be read.
+    #[must_use]
+    pub fn unreadable_bytes(&self) -> u64 {
+        self.breaks_off.map_or(0, |end| end.unreadable_bytes) + self.damage.map_or(0, |damage| damage.bytes)
     }
 
     /// Checks that there are whole pictures to do something with.

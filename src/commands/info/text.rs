@@ -65,13 +65,11 @@ fn whole(text: &mut String, survey: &Survey) {
     let state = match (survey.kind, survey.whole, survey.dropped) {
         ("folder", ..) => "pictures with their times, in folders".to_owned(),
         (_, false, _) if survey.growing => "is being recorded; this is what is there by now".to_owned(),
-        (_, false, _) => {
-            let lost = match survey.unreadable_bytes {
-                0 => "its index is missing".to_owned(),
-                bytes => format!("{} at its end cannot be read", size(bytes)),
-            };
-            format!("BREAKS OFF: {lost}; all before it is there")
-        }
+        (_, false, _) => match (&survey.damage, survey.unreadable_bytes) {
+            (Some(damage), _) => format!("DAMAGED: it is {damage}; all else is there"),
+            (None, 0) => "BREAKS OFF: its index is missing; all before it is there".to_owned(),
+            (None, bytes) => format!("BREAKS OFF: {} at its end cannot be read; all before it is there", size(bytes)),
+        },
         (_, true, None) => "whole; it was cut short once, and repaired".to_owned(),
         (_, true, Some(0)) => "whole, nothing is missing".to_owned(),
         (_, true, Some(dropped)) => format!("whole, but {dropped} frames or result records could not be recorded"),
