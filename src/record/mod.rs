@@ -5,6 +5,8 @@
 //! The thread between the cameras and the file is the pipeline's.
 
 mod about;
+mod argument;
+mod arrivals;
 mod channels;
 mod disk;
 mod file;
@@ -26,6 +28,7 @@ use serde::Serialize;
 use crate::config::RecordContent;
 
 pub use about::{About, Camera};
+pub use argument::as_argument;
 pub use file::TakeFile;
 pub use recorder::Recorder;
 pub use repair::{RepairError, Repaired, repair};

@@ -1,6 +1,6 @@
 //! Opens a take, by a walk through the file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use mcap::records::Record;
 
 use super::TakeFile;
 use super::about::{self, Camera, LAYOUT};
+use super::arrivals;
 use super::channels::Topic;
 use super::scan::{Found, Place, Scan, Step};
 use super::set::SetNote;
@@ -16,6 +17,9 @@ use crate::config::RecordContent;
 use crate::frame::MAX_CAMERAS;
 use crate::rig::Rig;
 use crate::time::Timestamp;
+
+/// No set, gap or result is longer.
+const LONGEST_JSON: u64 = 1 << 20;
 
 impl Take {
     /// Whether the file begins as a take does.
@@ -45,7 +49,8 @@ impl Take {
                     contents = Some(Contents::of(path, note.metadata)?);
                 }
                 (Step::Note(Record::Metadata(note)), _) if note.name == about::RIG.0 => {
-                    rig = note.metadata.get(about::RIG.1).and_then(|text| Rig::parse(text, path).ok());
+                    let text = note.metadata.get(about::RIG.1).map_or("", String::as_str);
+                    rig = Some(Rig::parse(text, path).map_err(|error| error.to_string()));
                 }
                 (Step::Note(Record::Metadata(note)), Some(contents)) if note.name == about::END => {
                     contents.dropped = note.metadata.get("dropped").and_then(|text| text.parse().ok());
@@ -130,19 +135,15 @@ impl Contents {
         if cameras.len() > MAX_CAMERAS {
             return Err(no_take(&format!("it has {} cameras, and at most {MAX_CAMERAS} can be", cameras.len())));
         }
+        let names: HashSet<&str> = cameras.iter().map(|camera| &*camera.name).collect();
+        if names.len() < cameras.len() {
+            return Err(no_take("two of its cameras have the same name, so nobody knows which frames are whose"));
+        }
         let content =
             RecordContent::of_name(text("content")).ok_or_else(|| no_take("its content is of no known kind"))?;
-        let view = |camera| TakenView {
-            camera,
-            frames: Vec::new(),
-            faces: Vec::new(),
-            format: None,
-            gaps: Vec::new(),
-            clock_resets: 0,
-        };
         Ok(Self {
             content,
-            views: cameras.into_iter().map(view).collect(),
+            views: cameras.into_iter().map(TakenView::empty).collect(),
             metadata,
             channels: HashMap::new(),
             sets: Vec::new(),
@@ -181,6 +182,9 @@ impl Contents {
             picture,
         };
         match self.channels.get(&found.channel).copied().unwrap_or(Carries::Other) {
+            Carries::Sets | Carries::Gaps | Carries::Records if found.place.bytes > LONGEST_JSON => {
+                self.damaged_notes += 1;
+            }
             Carries::Image(view) => self.frame(view, frame(Some(found.place))),
             Carries::Time(view) => self.frame(view, frame(None)),
             Carries::Face(view) => self.views[view].faces.push(TakenFace {
@@ -235,19 +239,36 @@ impl Contents {
         self.damage.get_or_insert(Damage { at_byte, at_ns, ..Damage::default() })
     }
 
-    fn finish(mut self, path: &Path, bytes: u64, rig: Option<Rig>, breaks_off: Option<BreaksOff>) -> Take {
+    fn finish(
+        mut self,
+        path: &Path,
+        bytes: u64,
+        rig: Option<Result<Rig, String>>,
+        breaks_off: Option<BreaksOff>,
+    ) -> Take {
         for view in &mut self.views {
+            view.wild_frames = arrivals::drop_wild(&mut view.frames);
             let goes_back = |pair: &&[TakenFrame]| pair[1].received_at < pair[0].received_at;
             view.clock_resets = view.frames.windows(2).filter(goes_back).count() as u64;
-            view.frames.sort_by_key(|frame| frame.received_at);
+            let period_ns = i64::try_from(view.camera.period.as_nanos()).unwrap_or(i64::MAX);
+            view.jumps = arrivals::sort(&mut view.frames, period_ns);
         }
         self.sets.sort_by_key(|set| set.number);
+        // The rig's file stands in the metadata too, if there was one.
+        let had_rig = self.metadata.get("rig").is_some_and(|file| file != "null");
+        let (rig, rig_fault) = match rig {
+            Some(Ok(rig)) => (Some(rig), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None if had_rig => (None, Some("it is not there any more".to_owned())),
+            None => (None, None),
+        };
         Take {
             path: path.to_owned(),
             bytes,
             content: self.content,
             metadata: self.metadata,
             rig,
+            rig_fault,
             views: self.views,
             sets: self.sets,
             records: self.records,

@@ -106,7 +106,7 @@ struct Lock(File);
 
 impl Lock {
     fn of(path: &Path) -> Result<Self, RepairError> {
-        let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+        let file = super::file::open_file(path)?;
         match if cfg!(unix) { file.try_lock() } else { Ok(()) } {
             Err(fs::TryLockError::WouldBlock) => Err(RepairError::InUse { path: path.to_owned() }),
             // Some network disks have no locks.

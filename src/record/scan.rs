@@ -17,6 +17,7 @@ use mcap::records::{Record, op};
 
 use self::chunk::Chunk;
 use super::TakeError;
+use super::file::open_file;
 
 /// Opcode and length of a record.
 const RECORD_HEADER: u64 = 9;
@@ -114,7 +115,7 @@ impl Scan {
     /// [`TakeError::Read`] and [`TakeError::NoMcap`].
     pub(super) fn begin(path: &Path) -> Result<Self, TakeError> {
         let read_error = |source| TakeError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read_error)?;
+        let file = open_file(path)?;
         let length = file.metadata().map_err(read_error)?.len();
         let mut scan = Self {
             path: path.to_owned(),

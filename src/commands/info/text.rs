@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vultus::record::time_left;
+use vultus::record::{as_argument, time_left};
 use vultus::survey::{CameraSurvey, Count, PeopleSurvey, RunSurvey, SetsSurvey, Spread, Survey};
 
 use super::{bars, table};
@@ -61,7 +61,6 @@ fn block(text: &mut String, name: &str, lines: &[String]) {
 }
 
 fn whole(text: &mut String, survey: &Survey) {
-    let path = survey.path.display();
     let state = match (survey.kind, survey.whole, survey.dropped) {
         ("folder", ..) => "pictures with their times, in folders".to_owned(),
         (_, false, _) if survey.growing => "is being recorded; this is what is there by now".to_owned(),
@@ -79,7 +78,7 @@ fn whole(text: &mut String, survey: &Survey) {
         line(text, "damage", &format!("{} sets or gaps cannot be read and are left out", survey.damaged_notes));
     }
     if !survey.whole && !survey.growing {
-        let _ = writeln!(text, "{:<INDENT$}vultus export {path} --repair", "to mend it");
+        let _ = writeln!(text, "{:<INDENT$}vultus export {} --repair", "to mend it", as_argument(&survey.path));
     }
     line(text, "length", &clock(survey.duration_s));
     let lasts = survey.bytes_per_s.map(|rate| {
