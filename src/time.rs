@@ -47,7 +47,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self(self.0 + duration.as_nanos() as i64)
+        Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -56,7 +56,7 @@ impl Sub for Timestamp {
     type Output = i64;
 
     fn sub(self, other: Self) -> i64 {
-        self.0 - other.0
+        self.0.saturating_sub(other.0)
     }
 }
 

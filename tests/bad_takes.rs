@@ -232,6 +232,199 @@ fn a_take_that_names_a_camera_of_which_it_says_nothing_is_read_without_it_and_th
     assert_names(&run(&["info", text(&file)], 0).0, &["sets or gaps cannot be read"]);
 }
 
+/// Where the messages of the topic that ends so stand in the file.
+fn messages_of(bytes: &[u8], topic: &str) -> Vec<usize> {
+    let (mut at, mut found, mut channels) = (mcap::MAGIC.len(), Vec::new(), Vec::new());
+    loop {
+        let (code, head) = (bytes[at], &bytes[at + 1..at + 9]);
+        let length = u64::from_le_bytes(head.try_into().expect("eight bytes")) as usize;
+        let body = &bytes[at + 9..at + 9 + length];
+        match code {
+            op::CHANNEL => {
+                if let Ok(mcap::records::Record::Channel(channel)) = mcap::parse_record(code, body)
+                    && channel.topic.ends_with(topic)
+                {
+                    channels.push(channel.id);
+                }
+            }
+            op::MESSAGE if channels.contains(&u16::from_le_bytes([body[0], body[1]])) => found.push(at),
+            op::DATA_END => return found,
+            _ => {}
+        }
+        at += 9 + if code == op::CHUNK { 40 } else { length };
+    }
+}
+
+/// Alters the bytes of a file.
+fn with_bytes(file: &Path, alter: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).expect("read");
+    alter(&mut bytes);
+    fs::write(file, bytes).expect("written");
+}
+
+#[test]
+fn damage_in_the_middle_costs_no_more_than_its_chunk() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &[]);
+    let whole = use_all(&file).expect("it is whole");
+    let bytes = fs::read(&file).expect("read");
+    let images = messages_of(&bytes, "/image");
+    // The length of a message, in the middle and in the first chunk, in which the channels are too.
+    for at in [images[images.len() / 2], images[2]] {
+        with_bytes(&file, |bytes| {
+            bytes[at + 3] ^= 0x55;
+            bytes[at + 7] ^= 0x55;
+        });
+        let left = use_all(&file).expect("the rest is read");
+        let count = |frames: &[Vec<u64>]| frames.iter().map(Vec::len).sum::<usize>();
+        let damage = Take::open(&file).expect("a take").damage.expect("it is damaged");
+        assert_eq!((damage.at_byte, damage.places), (at as u64, 1), "{damage:?}");
+        assert_eq!(count(&whole) - count(&left), damage.frames as usize, "each lost frame is counted");
+        assert!(damage.frames > 0 && damage.bytes < 2 << 20, "no more than a chunk: {damage:?}");
+        assert!(left.iter().zip(&whole).all(|(left, all)| left.last() == all.last()), "it is read to the end");
+        let (_, said) = run(&fast(text(&file), &[]), 0);
+        assert_names(&said, &[&format!("damaged at byte {at} ("), "frames", "--repair"]);
+        assert!(!said.contains("never closed"), "{said}");
+        assert_names(&run(&["info", text(&file)], 0).0, &["DAMAGED", "--repair"]);
+        let repaired = folder.path().join("repaired.mcap");
+        repair(&file, Some(&repaired), |_, _| ()).expect("repairs").expect("it is damaged");
+        assert_eq!(use_all(&repaired), Ok(left));
+        assert!(Take::open(&repaired).expect("a take").is_whole());
+        fs::remove_file(&repaired).expect("removed");
+        fs::write(&file, &bytes).expect("as it was");
+    }
+}
+
+#[test]
+fn a_wrong_checksum_of_a_chunk_costs_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.5"]);
+    let whole = use_all(&file);
+    let chunk = records(&fs::read(&file).expect("read"))[&op::CHUNK][1].0;
+    with_bytes(&file, |bytes| bytes[chunk + 9 + 24] ^= 0xff);
+    assert_eq!(use_all(&file), whole);
+}
+
+#[test]
+fn frames_with_times_that_cannot_be_are_left_out_and_a_replay_does_not_wait_for_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "1"]);
+    let bytes = fs::read(&file).expect("read");
+    let images = messages_of(&bytes, "/image");
+    let all: usize = use_all(&file).expect("it is whole").iter().map(Vec::len).sum();
+    let second = 1_000_000_000_i64;
+    for which in [0, images.len() / 2, images.len() - 1] {
+        for by in [1_000_000_000 * second, -1_000_000_000 * second, i64::MAX] {
+            let place = images[which] + 9 + 6..images[which] + 9 + 14;
+            with_bytes(&file, |bytes| {
+                let time = u64::from_le_bytes(bytes[place.clone()].try_into().expect("eight bytes"));
+                bytes[place].copy_from_slice(&time.wrapping_add_signed(by).to_le_bytes());
+            });
+            let take = Take::open(&file).expect("a take");
+            let left: usize = take.views.iter().map(|view| view.frames.len()).sum();
+            assert_eq!((left, take.damage.map(|damage| damage.frames)), (all - 1, Some(1)), "{which} by {by}");
+            assert!(take.duration().as_secs() < 2, "{:?}", take.duration());
+            fs::write(&file, &bytes).expect("as it was");
+        }
+    }
+}
+
+#[test]
+fn a_recording_whose_clock_is_set_back_is_played_in_the_order_in_which_it_was_recorded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "1"]);
+    let before = Take::open(&file).expect("a take");
+    let frames = use_all(&file);
+    with_bytes(&file, |bytes| {
+        let images = messages_of(bytes, "/image");
+        for at in &images[images.len() / 2..] {
+            let place = at + 9 + 6..at + 9 + 14;
+            let time = u64::from_le_bytes(bytes[place.clone()].try_into().expect("eight bytes"));
+            bytes[place].copy_from_slice(&(time - FIVE_SECONDS as u64).to_le_bytes());
+        }
+    });
+    let take = Take::open(&file).expect("a take");
+    assert_eq!(use_all(&file), frames, "all frames, in the same order");
+    assert!(take.views.iter().all(|view| view.clock_resets == 1 && view.wild_frames == 0));
+    assert!(take.duration().abs_diff(before.duration()).as_millis() < 50, "{:?}", take.duration());
+    assert_names(&run(&fast(text(&file), &[]), 0).1, &["its clock went back 1 times", "in which they were recorded"]);
+}
+
+#[test]
+fn a_damaged_rig_is_refused_unless_another_one_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rig = folder.path().join("rig.toml");
+    let camera = |name: &str| {
+        format!(
+            "[{name}]\nname = \"{name}\"\nsize = [640, 360]\nmatrix = [[500.0, 0.0, 320.0], [0.0, 500.0, 180.0], [0.0, 0.0, 1.0]]\n\
+             distortions = [0.0, 0.0, 0.0, 0.0, 0.0]\nrotation = [0.0, 0.0, 0.0]\ntranslation = [0.0, 0.0, 0.0]\n"
+        )
+    };
+    fs::write(&rig, ["cam0", "cam1", "cam2", "cam3"].map(camera).concat()).expect("written");
+    let file = record(folder.path(), &["--to", "0.3", "--rig", text(&rig)]);
+    run(&fast(text(&file), &[]), 0);
+    replace(&file, b"distortions = [", b"distortions = (");
+    assert_names(&run(&fast(text(&file), &[]), 1).1, &["take.mcap", "distortions", "--rig FILE"]);
+    assert_names(&run(&fast(text(&file), &["--rig", text(&rig)]), 0).1, &["take.mcap", "the one that you named"]);
+    run(&["info", text(&file)], 0);
+}
+
+#[test]
+fn two_cameras_of_the_same_name_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.3"]);
+    replace(&file, br#""name":"cam3""#, br#""name":"cam2""#);
+    for args in [&fast(text(&file), &[])[..], &["info", text(&file)]] {
+        assert_names(&run(args, 1).1, &["take.mcap", "two of its cameras have the same name"]);
+    }
+}
+
+#[test]
+fn a_chunk_whose_header_is_cut_off_breaks_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.3"]);
+    let bytes = fs::read(&file).expect("read");
+    let (chunk, _) = records(&bytes)[&op::CHUNK][1];
+    let mut cut = bytes[..chunk + 9 + 40].to_vec();
+    // A compression of which the name is not there.
+    cut[chunk + 9 + 28] = 12;
+    for end in [chunk + 9 + 32, chunk + 9 + 40] {
+        fs::write(&file, &cut[..end]).expect("written");
+        assert!(Take::open(&file).expect("as far as it is there").breaks_off.is_some(), "{end}");
+    }
+}
+
+#[test]
+fn no_more_than_a_megabyte_is_read_of_a_note() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = record(folder.path(), &["--to", "0.3"]);
+    let long = folder.path().join("long.mcap");
+    let made = fs::File::create(&long).expect("made");
+    let mut writer = mcap::WriteOptions::new().compression(None).create(made).expect("a writer");
+    let beginning = Take::open(&file).expect("a take").metadata;
+    writer
+        .write_metadata(&mcap::records::Metadata { name: "vultus".to_owned(), metadata: beginning })
+        .expect("written");
+    let channel = writer.add_channel(0, "/expressions", "json", &BTreeMap::new()).expect("a channel");
+    let header = mcap::records::MessageHeader { channel_id: channel, sequence: 0, log_time: 1, publish_time: 1 };
+    writer.write_to_known_channel(&header, &vec![b' '; 2 << 20]).expect("written");
+    writer.finish().expect("finished");
+    let take = Take::open(&long).expect("a take");
+    assert_eq!((take.damaged_notes, take.records.len()), (1, 0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_take() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("pipe.mcap");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    for args in [&fast(text(&pipe), &[])[..], &["info", text(&pipe)], &["export", "--repair", text(&pipe)]] {
+        assert_names(&run(args, 1).1, &["pipe.mcap is no file but a pipe or a device"]);
+    }
+}
+
 /// The bundled take, of which one camera's rows (number, capture, arrival) are others.
 fn altered(folder: &Path, camera: &str, alter: impl Fn([i64; 3]) -> Option<[i64; 3]>) -> PathBuf {
     let copy = folder.join("altered");

@@ -343,14 +343,10 @@ impl FolderSource {
         };
         let Stream { name, description, stamp, period, .. } = self.stream.clone();
         let ending = self.pictures.first().and_then(|picture| picture.file.extension());
-        TakenView {
-            camera: Camera { name, description, stamp, offset_ns: 0, period },
-            frames: self.pictures.iter().map(frame).collect(),
-            faces: Vec::new(),
-            format: ending.map(|ending| ending.to_string_lossy().to_ascii_uppercase()),
-            gaps: Vec::new(),
-            clock_resets: 0,
-        }
+        let mut view = TakenView::empty(Camera { name, description, stamp, offset_ns: 0, period });
+        view.frames = self.pictures.iter().map(frame).collect();
+        view.format = ending.map(|ending| ending.to_string_lossy().to_ascii_uppercase());
+        view
     }
 
     /// When the last picture's time is over.

@@ -58,7 +58,8 @@ impl Source for TakeSource {
     }
 
     fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
-        let Some(taken) = self.take.views[self.stream.camera.index()].frames.get(self.at) else {
+        let view = &self.take.views[self.stream.camera.index()];
+        let Some((taken, received_at)) = view.frames.get(self.at).zip(view.plays_at(self.at)) else {
             return Ok(Event::End);
         };
         self.at += 1;
@@ -72,7 +73,7 @@ impl Source for TakeSource {
             camera: self.stream.camera,
             seq: taken.seq,
             captured_at: taken.captured_at,
-            received_at: taken.received_at,
+            received_at,
             stamp: self.stream.stamp,
             format: PixelFormat::Mjpeg,
             width: 0,
@@ -83,8 +84,10 @@ impl Source for TakeSource {
     }
 
     fn skip_until(&mut self, at: Timestamp) {
-        let frames = &self.take.views[self.stream.camera.index()].frames;
-        self.at = self.at.max(frames.partition_point(|frame| frame.received_at < at));
+        let view = &self.take.views[self.stream.camera.index()];
+        while view.plays_at(self.at).is_some_and(|plays_at| plays_at < at) {
+            self.at += 1;
+        }
     }
 
     fn reopen(&mut self) -> Result<(), CaptureError> {

@@ -10,7 +10,7 @@ use vultus::export::{Export, Format};
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::stop::Stop;
-use vultus::record::Take;
+use vultus::record::{Take, as_argument};
 
 use super::status::progress_bar;
 
@@ -59,12 +59,16 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     if args.take.is_dir() {
         anyhow::bail!(
-            "{} is a folder; what is exported is a take that `--record` made: one file. `vultus replay {0} --record \
+            "{} is a folder; what is exported is a take that `--record` made: one file. `vultus replay {} --record \
              FILE` makes one of it",
-            args.take.display()
+            args.take.display(),
+            as_argument(&args.take)
         );
     }
     let take = Take::open(&args.take)?;
+    if let Some(damage) = &take.damage {
+        tracing::warn!("{} is {damage}; all else is exported", take.path.display());
+    }
     if take.is_growing {
         let file = take.path.display();
         tracing::warn!("{file} is being recorded or repaired at this moment: what is there by now is exported");

@@ -38,7 +38,7 @@ fn account(Repaired { take, messages, unreadable_bytes }: &Repaired) -> String {
     let frames: Vec<String> = take.views.iter().map(frames).collect();
     let lost = match unreadable_bytes {
         0 => "nothing but the index was missing".to_owned(),
-        bytes => format!("{bytes} bytes at the end could not be read"),
+        bytes => format!("{bytes} bytes could not be read"),
     };
     let mut text = String::new();
     let _ = writeln!(text, "repaired  {}", take.path.display());

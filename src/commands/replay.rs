@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vultus::capture::recording::Recording;
 use vultus::config::Config;
-use vultus::record::Take;
+use vultus::record::{Take, as_argument};
 
 use super::options::{Options, seconds_within};
 use super::session::{Session, Time};
@@ -71,6 +71,10 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     };
     if let Some(take) = &recording.take {
         tell(take, args.as_recorded)?;
+        match (take.check_rig(), &args.options.rig) {
+            (Err(error), Some(_)) => tracing::warn!("{error}; this run uses the one that you named"),
+            (checked, _) => checked?,
+        }
     } else if args.as_recorded {
         anyhow::bail!(
             "only a take that vultus recorded says which sets were formed; replay this one without `--as-recorded`"
@@ -104,16 +108,21 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
 
 /// Says what the user may not expect of a take.
 fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
-    let file = take.path.display();
+    let (file, argument) = (take.path.display(), as_argument(&take.path));
     let seconds = take.duration().as_secs_f64();
     if take.damaged_notes > 0 {
         tracing::warn!("{file} is damaged: {} sets or gaps in it cannot be read and are left out", take.damaged_notes);
+    }
+    if let Some(damage) = &take.damage {
+        tracing::warn!(
+            "{file} is {damage}; all else is replayed. `vultus export {argument} --repair` makes a whole file of it"
+        );
     }
     if take.is_growing {
         tracing::warn!("{file} is still being recorded: the {seconds:.1} s that are there by now are replayed");
     } else if take.breaks_off.is_some() {
         tracing::warn!(
-            "{file} was never closed: the {seconds:.1} s that are there are replayed. `vultus export {file} --repair` makes a whole file of it"
+            "{file} was never closed: the {seconds:.1} s that are there are replayed. `vultus export {argument} --repair` makes a whole file of it"
         );
     }
     for view in &take.views {
@@ -126,7 +135,16 @@ fn tell(take: &Take, as_recorded: bool) -> anyhow::Result<()> {
             );
         }
         if view.clock_resets > 0 {
-            tracing::warn!("camera `{name}`: its clock went back {} times", view.clock_resets);
+            tracing::warn!(
+                "camera `{name}`: its clock went back {} times; where by more than a second, its frames are played in the order in which they were recorded",
+                view.clock_resets
+            );
+        }
+        if view.wild_frames > 0 {
+            tracing::warn!(
+                "camera `{name}`: {} frames in {file} have times that cannot be, and are left out",
+                view.wild_frames
+            );
         }
     }
     if !as_recorded {

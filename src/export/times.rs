@@ -76,7 +76,8 @@ mod tests {
                 |seconds| TakenFrame { seq: 0, captured_at: at(seconds), received_at: at(seconds), picture: None };
             let frames = seconds.iter().map(frame).collect();
             let camera = camera.clone();
-            let view = TakenView { camera, frames, faces: Vec::new(), format: None, gaps: Vec::new(), clock_resets: 0 };
+            let mut view = TakenView::empty(camera);
+            view.frames = frames;
             let mut wild: Vec<i64> = wild(&view).into_iter().map(|at| at.ns() / 1_000_000_000).collect();
             wild.sort_unstable();
             wild

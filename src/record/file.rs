@@ -11,6 +11,17 @@ use foxglove::messages::CompressedImage;
 use super::scan::Place;
 use super::take::TakeError;
 
+/// Opens a file. What is none is not touched: a pipe may never begin, and has no length.
+pub(super) fn open_file(path: &Path) -> Result<File, TakeError> {
+    let read_error = |source| TakeError::Read { path: path.to_owned(), source };
+    let kind = std::fs::metadata(path).map_err(read_error)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a folder" } else { "a pipe or a device" };
+        return Err(TakeError::NoFile { path: path.to_owned(), what });
+    }
+    File::open(path).map_err(read_error)
+}
+
 /// Reads pictures and records of a take. Every thread has its own.
 #[derive(Debug)]
 pub struct TakeFile {
@@ -25,7 +36,7 @@ impl TakeFile {
     /// # Errors
     /// [`TakeError::Read`].
     pub fn open(path: &Path) -> Result<Self, TakeError> {
-        let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+        let file = open_file(path)?;
         Ok(Self { path: path.to_owned(), file, message: Vec::new() })
     }
 

@@ -5,6 +5,8 @@
 //! The thread between the cameras and the file is the pipeline's.
 
 mod about;
+mod argument;
+mod arrivals;
 mod channels;
 mod disk;
 mod file;
@@ -26,6 +28,7 @@ use serde::Serialize;
 use crate::config::RecordContent;
 
 pub use about::{About, Camera, Input};
+pub use argument::as_argument;
 pub use file::TakeFile;
 pub use recorder::Recorder;
 pub use repair::{RepairError, Repaired, repair, repair_while};
@@ -33,7 +36,7 @@ pub use room::time_left;
 pub(crate) use room::{Room, Word};
 pub use scan::Place;
 pub use set::SetNote;
-pub use take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
+pub use take::{BreaksOff, Damage, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 pub(crate) use told::Told;
 pub use writer::TakeWriter;
 

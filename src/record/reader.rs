@@ -1,6 +1,6 @@
 //! Opens a take, by a walk through the file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
@@ -8,14 +8,18 @@ use mcap::records::Record;
 
 use super::TakeFile;
 use super::about::{self, Camera, LAYOUT};
+use super::arrivals;
 use super::channels::Topic;
-use super::scan::{Found, Scan, Step};
+use super::scan::{Found, Place, Scan, Step};
 use super::set::SetNote;
-use super::take::{BreaksOff, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
+use super::take::{BreaksOff, Damage, Gap, Take, TakeError, TakenFace, TakenFrame, TakenRecord, TakenView};
 use crate::config::RecordContent;
 use crate::frame::MAX_CAMERAS;
 use crate::rig::Rig;
 use crate::time::Timestamp;
+
+/// No set, gap or result is longer.
+const LONGEST_JSON: u64 = 1 << 20;
 
 impl Take {
     /// Whether the file begins as a take does.
@@ -45,7 +49,8 @@ impl Take {
                     contents = Some(Contents::of(path, note.metadata)?);
                 }
                 (Step::Note(Record::Metadata(note)), _) if note.name == about::RIG.0 => {
-                    rig = note.metadata.get(about::RIG.1).and_then(|text| Rig::parse(text, path).ok());
+                    let text = note.metadata.get(about::RIG.1).map_or("", String::as_str);
+                    rig = Some(Rig::parse(text, path).map_err(|error| error.to_string()));
                 }
                 (Step::Note(Record::Metadata(note)), Some(contents)) if note.name == about::END => {
                     contents.dropped = note.metadata.get("dropped").and_then(|text| text.parse().ok());
@@ -56,21 +61,31 @@ impl Take {
                     let reason = "it has messages, but does not say which cameras they are of".to_owned();
                     return Err(TakeError::NoTake { path: path.to_owned(), reason });
                 }
-                (Step::Note(_), _) => {}
+                (Step::Damaged(place), Some(contents)) => contents.damaged(place),
+                (Step::Lost { channel, messages, chunk_at }, Some(contents)) => {
+                    contents.lost(channel, messages, chunk_at);
+                }
+                (Step::Note(_) | Step::Damaged(_) | Step::Lost { .. }, _) => {}
                 (Step::End, _) => break None,
                 (Step::BreaksOff, _) => break Some(BreaksOff { unreadable_bytes: scan.length() - scan.at() }),
             }
         };
-        let Some(contents) = contents else {
+        let Some(mut contents) = contents else {
             return Err(match breaks_off {
                 Some(_) => TakeError::Nothing { path: path.to_owned() },
                 None => TakeError::NoTake { path: path.to_owned(), reason: "it is empty".to_owned() },
             });
         };
-        let breaks_off = breaks_off.or_else(|| {
-            let has_index = file.ends_with_magic(scan.length());
-            (!has_index).then_some(BreaksOff { unreadable_bytes: 0 })
-        });
+        let has_end = file.ends_with_magic(scan.length());
+        let breaks_off = match breaks_off {
+            // It was closed, so what cannot be read was there once.
+            Some(rest) if has_end => {
+                contents.damaged(Place { at: scan.at(), bytes: rest.unreadable_bytes });
+                None
+            }
+            None if !has_end => Some(BreaksOff { unreadable_bytes: 0 }),
+            other => other,
+        };
         let take = contents.finish(path, scan.length(), rig, breaks_off);
         Ok(Self { is_growing: take.breaks_off.is_some() && is_locked(path), ..take })
     }
@@ -97,6 +112,9 @@ struct Contents {
     sets: Vec<SetNote>,
     records: Vec<TakenRecord>,
     dropped: Option<u64>,
+    damage: Option<Damage>,
+    /// When the last frame arrived.
+    last_arrival: Option<Timestamp>,
     damaged_notes: u64,
     scratch: Vec<u8>,
 }
@@ -117,24 +135,22 @@ impl Contents {
         if cameras.len() > MAX_CAMERAS {
             return Err(no_take(&format!("it has {} cameras, and at most {MAX_CAMERAS} can be", cameras.len())));
         }
+        let names: HashSet<&str> = cameras.iter().map(|camera| &*camera.name).collect();
+        if names.len() < cameras.len() {
+            return Err(no_take("two of its cameras have the same name, so nobody knows which frames are whose"));
+        }
         let content =
             RecordContent::of_name(text("content")).ok_or_else(|| no_take("its content is of no known kind"))?;
-        let view = |camera| TakenView {
-            camera,
-            frames: Vec::new(),
-            faces: Vec::new(),
-            format: None,
-            gaps: Vec::new(),
-            clock_resets: 0,
-        };
         Ok(Self {
             content,
-            views: cameras.into_iter().map(view).collect(),
+            views: cameras.into_iter().map(TakenView::empty).collect(),
             metadata,
             channels: HashMap::new(),
             sets: Vec::new(),
             records: Vec::new(),
             dropped: None,
+            damage: None,
+            last_arrival: None,
             damaged_notes: 0,
             scratch: Vec::new(),
         })
@@ -166,8 +182,11 @@ impl Contents {
             picture,
         };
         match self.channels.get(&found.channel).copied().unwrap_or(Carries::Other) {
-            Carries::Image(view) => self.views[view].frames.push(frame(Some(found.place))),
-            Carries::Time(view) => self.views[view].frames.push(frame(None)),
+            Carries::Sets | Carries::Gaps | Carries::Records if found.place.bytes > LONGEST_JSON => {
+                self.damaged_notes += 1;
+            }
+            Carries::Image(view) => self.frame(view, frame(Some(found.place))),
+            Carries::Time(view) => self.frame(view, frame(None)),
             Carries::Face(view) => self.views[view].faces.push(TakenFace {
                 seq: found.sequence.into(),
                 captured_at: timestamp(found.publish_time),
@@ -196,24 +215,66 @@ impl Contents {
         Ok(())
     }
 
-    fn finish(mut self, path: &Path, bytes: u64, rig: Option<Rig>, breaks_off: Option<BreaksOff>) -> Take {
+    fn frame(&mut self, view: usize, frame: TakenFrame) {
+        self.last_arrival = Some(frame.received_at);
+        self.views[view].frames.push(frame);
+    }
+
+    fn damaged(&mut self, place: Place) {
+        let damage = self.damage_at(place.at);
+        damage.places += 1;
+        damage.bytes += place.bytes;
+    }
+
+    fn lost(&mut self, channel: u16, messages: u64, chunk_at: u64) {
+        let is_frame = matches!(self.channels.get(&channel), Some(Carries::Image(_) | Carries::Time(_)));
+        let damage = self.damage_at(chunk_at);
+        if is_frame { damage.frames += messages } else { damage.others += messages }
+    }
+
+    /// What is known of the damage, of which something is found at `at_byte`.
+    fn damage_at(&mut self, at_byte: u64) -> &mut Damage {
+        let starts_at = self.views.iter().filter_map(|view| view.frames.first()).map(|frame| frame.received_at).min();
+        let at_ns = self.last_arrival.zip(starts_at).map_or(0, |(last, start)| last.since(start).as_nanos() as u64);
+        self.damage.get_or_insert(Damage { at_byte, at_ns, ..Damage::default() })
+    }
+
+    fn finish(
+        mut self,
+        path: &Path,
+        bytes: u64,
+        rig: Option<Result<Rig, String>>,
+        breaks_off: Option<BreaksOff>,
+    ) -> Take {
         for view in &mut self.views {
+            view.wild_frames = arrivals::drop_wild(&mut view.frames);
             let goes_back = |pair: &&[TakenFrame]| pair[1].received_at < pair[0].received_at;
             view.clock_resets = view.frames.windows(2).filter(goes_back).count() as u64;
-            view.frames.sort_by_key(|frame| frame.received_at);
+            let period_ns = i64::try_from(view.camera.period.as_nanos()).unwrap_or(i64::MAX);
+            view.jumps = arrivals::sort(&mut view.frames, period_ns);
         }
         self.sets.sort_by_key(|set| set.number);
+        // The rig's file stands in the metadata too, if there was one.
+        let had_rig = self.metadata.get("rig").is_some_and(|file| file != "null");
+        let (rig, rig_fault) = match rig {
+            Some(Ok(rig)) => (Some(rig), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None if had_rig => (None, Some("it is not there any more".to_owned())),
+            None => (None, None),
+        };
         Take {
             path: path.to_owned(),
             bytes,
             content: self.content,
             metadata: self.metadata,
             rig,
+            rig_fault,
             views: self.views,
             sets: self.sets,
             records: self.records,
             dropped: self.dropped,
             breaks_off,
+            damage: self.damage,
             is_growing: false,
             damaged_notes: self.damaged_notes,
         }

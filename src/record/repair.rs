@@ -53,7 +53,7 @@ pub struct Repaired {
     pub take: Take,
     /// Its messages: all that were in it.
     pub messages: u64,
-    /// What was at its end and could not be read.
+    /// What could not be read, and is not in it any more.
     pub unreadable_bytes: u64,
 }
 
@@ -86,8 +86,11 @@ pub fn repair_while(
     let path = &path.canonicalize().map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
     // A recording holds a lock while it grows, and a repair holds one too.
     let _lock = Lock::of(path)?;
-    let Some(breaks_off) = Take::open(path)?.breaks_off else { return Ok(None) };
-    let unreadable_bytes = breaks_off.unreadable_bytes;
+    let broken = Take::open(path)?;
+    if broken.is_whole() {
+        return Ok(None);
+    }
+    let unreadable_bytes = broken.unreadable_bytes();
     if output.is_none() && unreadable_bytes > MOST_UNREADABLE {
         return Err(RepairError::TooMuchLost { path: path.clone(), unreadable_mb: unreadable_bytes / disk::MB });
     }
@@ -102,7 +105,7 @@ pub fn repair_while(
     let copied = copy::copy(path, &written, unreadable_bytes, &mut step)?;
     let read = copy::read(&written.path, |done| step(length + done.min(length)))?;
     let mut take = Take::open(&written.path)?;
-    if copied != read || take.breaks_off.is_some() {
+    if copied != read || !take.is_whole() {
         return Err(RepairError::Differs { path: path.clone(), copy: written.path.clone() });
     }
     if length != self::length(path)? {
@@ -124,7 +127,7 @@ struct Lock(File);
 
 impl Lock {
     fn of(path: &Path) -> Result<Self, RepairError> {
-        let file = File::open(path).map_err(|source| TakeError::Read { path: path.to_owned(), source })?;
+        let file = super::file::open_file(path)?;
         match if cfg!(unix) { file.try_lock() } else { Ok(()) } {
             Err(fs::TryLockError::WouldBlock) => Err(RepairError::InUse { path: path.to_owned() }),
             // Some network disks have no locks.

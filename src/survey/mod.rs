@@ -19,7 +19,7 @@ pub use sets::{Bins, SetsSurvey};
 
 use crate::capture::CaptureError;
 use crate::capture::folder::{self, Folder, FolderSource};
-use crate::record::{BreaksOff, Take, TakeError, TakenView};
+use crate::record::{Damage, Take, TakeError, TakenView};
 
 /// All that is told of a take.
 #[derive(Clone, Debug, Serialize)]
@@ -35,14 +35,16 @@ pub struct Survey {
     pub duration_s: f64,
     /// What a second of it takes on the disk.
     pub bytes_per_s: Option<f64>,
-    /// Whether it ends as it should. A folder always does.
+    /// Whether it ends as it should, and all of it can be read. A folder always is.
     pub whole: bool,
     /// Whether it is being recorded at this moment.
     pub growing: bool,
     /// Sets and gaps that cannot be read, and are left out.
     pub damaged_notes: u64,
-    /// Bytes at the end that cannot be read.
+    /// Bytes that cannot be read.
     pub unreadable_bytes: u64,
+    /// What cannot be read before its end; none if nothing is damaged.
+    pub damage: Option<Damage>,
     /// Frames and result records that it lacks; unknown if it was never closed.
     pub dropped: Option<u64>,
     /// The run that it was made in; unknown of a folder.
@@ -74,10 +76,11 @@ impl Survey {
             bytes: take.bytes,
             duration_s: rounded(take.duration().as_secs_f64()),
             bytes_per_s: per_s(take.bytes, take.duration()),
-            whole: take.breaks_off.is_none(),
+            whole: take.is_whole(),
             growing: take.is_growing,
             damaged_notes: take.damaged_notes,
-            unreadable_bytes: take.breaks_off.map_or(0, |BreaksOff { unreadable_bytes }| unreadable_bytes),
+            unreadable_bytes: take.unreadable_bytes(),
+            damage: take.damage,
             dropped: take.dropped,
             run: Some(RunSurvey::of(take)),
             cameras: take.views.iter().enumerate().map(camera).collect(),
@@ -116,6 +119,7 @@ impl Survey {
             growing: false,
             damaged_notes: 0,
             unreadable_bytes: 0,
+            damage: None,
             dropped: None,
             run: None,
             cameras: views.iter().zip(&bytes).enumerate().map(camera).collect(),

@@ -84,7 +84,7 @@ pub(super) fn would_be(views: &[TakenView]) -> Vec<SetNote> {
     let timings: Vec<Timing> = views.iter().map(timing).collect();
     let mut frames: Vec<(Timestamp, usize, usize)> = Vec::new();
     for (camera, view) in views.iter().enumerate() {
-        frames.extend(view.frames.iter().enumerate().map(|(n, frame)| (frame.received_at, camera, n)));
+        frames.extend((0..view.frames.len()).filter_map(|n| Some((view.plays_at(n)?, camera, n))));
     }
     frames.sort_unstable();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
@@ -111,7 +111,7 @@ fn frame(view: &TakenView, camera: usize, n: usize) -> Frame {
         camera: CameraId(camera as u8),
         seq: taken.seq,
         captured_at: taken.captured_at,
-        received_at: taken.received_at,
+        received_at: view.plays_at(n).unwrap_or(taken.received_at),
         stamp: view.camera.stamp,
         format: PixelFormat::Gray,
         width: 0,

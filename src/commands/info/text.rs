@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vultus::record::time_left;
+use vultus::record::{as_argument, time_left};
 use vultus::survey::{CameraSurvey, Count, PeopleSurvey, RunSurvey, SetsSurvey, Spread, Survey};
 
 use super::{bars, table};
@@ -67,19 +67,16 @@ fn lacks_nothing(survey: &Survey) -> bool {
 }
 
 fn whole(text: &mut String, survey: &Survey) {
-    let path = survey.path.display();
     let state = match (survey.kind, survey.whole, survey.dropped) {
         ("folder", ..) => "pictures with their times, in folders".to_owned(),
         (_, false, _) if survey.growing => {
             "is being recorded or repaired at this moment; this is what is there by now".to_owned()
         }
-        (_, false, _) => {
-            let lost = match survey.unreadable_bytes {
-                0 => "its index is missing".to_owned(),
-                bytes => format!("{} at its end cannot be read", size(bytes)),
-            };
-            format!("BREAKS OFF: {lost}; all before it is there")
-        }
+        (_, false, _) => match (&survey.damage, survey.unreadable_bytes) {
+            (Some(damage), _) => format!("DAMAGED: it is {damage}; all else is there"),
+            (None, 0) => "BREAKS OFF: its index is missing; all before it is there".to_owned(),
+            (None, bytes) => format!("BREAKS OFF: {} at its end cannot be read; all before it is there", size(bytes)),
+        },
         (_, true, None) => "whole; it was cut short once, and repaired".to_owned(),
         (_, true, Some(0)) if lacks_nothing(survey) => "whole; all that came is in it".to_owned(),
         (_, true, Some(0)) => "whole, but not all of it is there or can be read: see below".to_owned(),
@@ -90,7 +87,7 @@ fn whole(text: &mut String, survey: &Survey) {
         line(text, "damage", &format!("{} sets or gaps cannot be read and are left out", survey.damaged_notes));
     }
     if !survey.whole && !survey.growing {
-        let _ = writeln!(text, "{:<INDENT$}vultus export {path} --repair", "to mend it");
+        let _ = writeln!(text, "{:<INDENT$}vultus export {} --repair", "to mend it", as_argument(&survey.path));
     }
     line(text, "length", &clock(survey.duration_s));
     let lasts = survey.bytes_per_s.map(|rate| {

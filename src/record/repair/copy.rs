@@ -55,6 +55,7 @@ fn walk(
                 see(Piece::Message(header(&found), &data))?;
             }
             Step::Note(note) => see(Piece::Note(&note))?,
+            Step::Damaged(_) | Step::Lost { .. } => {}
             Step::End | Step::BreaksOff => return Ok(()),
         }
         progress(scan.at())?;
