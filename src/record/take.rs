@@ -52,7 +52,7 @@ pub struct TakenFrame {
     pub captured_at: Timestamp,
     /// When it arrived.
     pub received_at: Timestamp,
-    /// Where its picture is: [`TakeFile::picture`]. `None` if only its times were recorded.
+    /// Where its picture is: [`TakeFile::picture`](super::TakeFile::picture). `None` if only its times were recorded.
     pub picture: Option<Place>,
 }
 
@@ -63,7 +63,7 @@ pub struct TakenFace {
     pub seq: u64,
     /// When the frame was taken.
     pub captured_at: Timestamp,
-    /// Where its picture is: [`TakeFile::face`].
+    /// Where its picture is: [`TakeFile::face`](super::TakeFile::face).
     pub picture: Place,
 }
 
@@ -130,7 +130,7 @@ impl TakenView {
 pub struct TakenRecord {
     /// The set's instant.
     pub at: Timestamp,
-    /// Where its text is: [`TakeFile::text`].
+    /// Where its text is: [`TakeFile::text`](super::TakeFile::text).
     pub text: Place,
 }
 
