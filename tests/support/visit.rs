@@ -101,7 +101,7 @@ pub fn assert_no_complaint(page: &Browser, is_expected: impl Fn(&Message) -> boo
 
 /// Whether a flag of the page is set: `body[data-NAME]`.
 pub fn flag(name: &str) -> String {
-    format!("(document.body.dataset.{name} ?? 'false') !== 'false'")
+    format!("((document.body.dataset.{name} ?? 'false') !== 'false')")
 }
 
 /// The text of a page as one reads it.
