@@ -14,6 +14,7 @@ pub(super) struct Row {
     pub received_ns: i64,
     /// Where it is in its video, if it is in one.
     #[serde(default)]
+    #[cfg_attr(not(feature = "opencv"), allow(dead_code, reason = "only videos are read by it"))]
     pub time_ns: Option<i64>,
 }
 
