@@ -105,7 +105,7 @@ fn a_take_is_read_as_far_as_it_is_there_wherever_it_is_cut_off() {
             Ok(kept) => kept,
             Err(said) => {
                 assert!(last == 0 && (said.contains("no take") || said.contains("breaks off")), "{end}: {said}");
-                assert!(repair(&cut, Some(&repaired), |_, _| ()).is_err() && !repaired.exists());
+                assert!(repair(&cut, Some(&repaired), |_, _| true).is_err() && !repaired.exists());
                 continue;
             }
         };
@@ -113,7 +113,7 @@ fn a_take_is_read_as_far_as_it_is_there_wherever_it_is_cut_off() {
         let count = kept.iter().map(Vec::len).sum();
         assert!(count >= last, "{end}: with more of the file there are fewer frames");
         last = count;
-        repair(&cut, Some(&repaired), |_, _| ()).expect("repairs").expect("it is cut off");
+        repair(&cut, Some(&repaired), |_, _| true).expect("repairs").expect("it is cut off");
         assert_eq!(use_all(&repaired).as_ref(), Ok(&kept), "{end}");
         let [before, after] = [&cut, &repaired].map(|file| messages(&fs::read(file).expect("read")));
         assert!(after.starts_with(&before), "{end}");
@@ -166,7 +166,7 @@ fn no_wrong_byte_makes_it_panic() {
             Ok(_) => read += 1,
             Err(said) => assert_names(&said, &["take.mcap"]),
         }
-        let _ = repair(&file, Some(&repaired), |_, _| ());
+        let _ = repair(&file, Some(&repaired), |_, _| true);
         let _ = fs::remove_file(&repaired);
     }
     println!("{read} of {FLIPS} could be read");
@@ -213,13 +213,13 @@ fn what_is_no_take_of_ours_is_named_with_the_reason() {
         for args in [&fast(text(file), &[])[..], &["info", text(file)]] {
             assert_names(&run(args, 1).1, &[text(file), reason]);
         }
-        let message = repair(file, None, |_, _| ()).expect_err("it is no take").to_string();
+        let message = repair(file, None, |_, _| true).expect_err("it is no take").to_string();
         assert_names(&message, &[text(file), reason]);
     }
     let a_folder = folder.path().join("folder.mcap");
     fs::create_dir(&a_folder).expect("made");
     assert_names(&run(&["info", text(&a_folder)], 3).1, &["folder.mcap", "rig.json"]);
-    assert!(repair(&a_folder, None, |_, _| ()).is_err());
+    assert!(repair(&a_folder, None, |_, _| true).is_err());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn damage_in_the_middle_costs_no_more_than_its_chunk() {
         assert!(!said.contains("never closed"), "{said}");
         assert_names(&run(&["info", text(&file)], 0).0, &["DAMAGED", "--repair"]);
         let repaired = folder.path().join("repaired.mcap");
-        repair(&file, Some(&repaired), |_, _| ()).expect("repairs").expect("it is damaged");
+        repair(&file, Some(&repaired), |_, _| true).expect("repairs").expect("it is damaged");
         assert_eq!(use_all(&repaired), Ok(left));
         assert!(Take::open(&repaired).expect("a take").is_whole());
         fs::remove_file(&repaired).expect("removed");
@@ -552,7 +552,7 @@ fn a_take_of_which_the_end_found_no_room_can_be_repaired() {
     assert_names(&said, &["the recording ended before the run did", "take.mcap cannot be written"]);
     let kept = use_all(&file).expect("what found room is there");
     assert!(kept.iter().all(|frames| frames.len() > 10), "{kept:?}");
-    repair(&file, None, |_, _| ()).expect("repairs").expect("it is cut off");
+    repair(&file, None, |_, _| true).expect("repairs").expect("it is cut off");
     assert_eq!(use_all(&file), Ok(kept));
     assert_names(&run(&["info", text(&file)], 0).0, &["whole; it was cut short once, and repaired"]);
 }

@@ -11,9 +11,9 @@ use include_dir::Dir;
 use serde::Deserialize;
 
 use super::times::{self, Row};
-use super::{CaptureError, Event, Source, Stream, file_name};
+use super::{CaptureError, Event, Source, Stream};
 use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
-use crate::record::{Camera, TakenFrame, TakenView};
+use crate::record::{Camera, TakenFrame, TakenView, file_name};
 use crate::time::Timestamp;
 
 /// Endings of the pictures that can be read.

@@ -64,11 +64,6 @@ pub enum CaptureError {
     NoCameras { path: PathBuf },
 }
 
-/// What a file or folder is called, wherever it lies: descriptions get into takes, and those are passed on.
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
 /// What is known of a camera before its first frame.
 #[derive(Clone, Debug)]
 pub struct Stream {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{CaptureError, Event, Source, Stream, file_name};
+use super::{CaptureError, Event, Source, Stream};
 use crate::frame::{CameraId, Frame, FramePool, PixelFormat};
-use crate::record::{Take, TakeFile};
+use crate::record::{Take, TakeFile, file_name};
 use crate::time::Timestamp;
 
 /// Buffers larger than this are not made beforehand.

@@ -9,8 +9,9 @@ use opencv::core::{Mat, MatTraitConst, MatTraitConstManual};
 use opencv::videoio::{self, VideoCapture, VideoCaptureTrait, VideoCaptureTraitConst};
 
 use super::times::{self, Row};
-use super::{CaptureError, Event, Source, Stream, file_name};
+use super::{CaptureError, Event, Source, Stream};
 use crate::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
+use crate::record::file_name;
 use crate::time::Timestamp;
 
 /// Endings of files that are taken for videos.

@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use vultus::config::{Config, RuntimeChoice};
@@ -9,9 +8,9 @@ use vultus::export::blur::Blur;
 use vultus::export::{Export, Format};
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
-use vultus::pipeline::stop::Stop;
 use vultus::record::{Take, as_argument};
 
+use super::signal::stop_on_signal;
 use super::status::progress_bar;
 
 /// Make videos, pictures or tables of a take, or make a broken one whole
@@ -78,9 +77,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let hider = args.blur.then(|| Hider::new(args, config)).transpose()?;
 
-    let stop = Stop::default();
-    let on_signal = stop.clone();
-    ctrlc::set_handler(move || on_signal.request()).context("cannot listen for Ctrl-C")?;
+    let stop = stop_on_signal()?;
     let export = |goes_on| Export {
         take: &take,
         format,

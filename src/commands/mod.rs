@@ -11,6 +11,7 @@ mod repair;
 mod replay;
 mod results;
 mod session;
+mod signal;
 mod status;
 
 use std::ffi::OsString;

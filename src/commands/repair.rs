@@ -5,19 +5,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use vultus::pipeline::stop::Stop;
-use vultus::record::{Repaired, TakenView, repair_while};
+use vultus::record::{Repaired, TakenView, repair};
 
+use super::signal::stop_on_signal;
 use super::status;
 
 /// Repairs `take`, in its place or into `output`, and gives an account of it.
 pub(super) fn run(take: &Path, output: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let stop = Stop::default();
-    let on_signal = stop.clone();
-    ctrlc::set_handler(move || on_signal.request()).context("cannot listen for Ctrl-C")?;
+    let stop = stop_on_signal()?;
     let bar = status::bytes_bar();
-    let repaired = repair_while(take, output, |done, of| {
+    let repaired = repair(take, output, |done, of| {
         bar.set_length(of);
         bar.set_position(done);
         !stop.is_requested()

@@ -1,9 +1,9 @@
-use clap::CommandFactory;
-use clap::error::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use vultus::capture::recording::Recording;
 use vultus::config::Config;
 use vultus::record::{Take, as_argument};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use mcap::records::Metadata;
 use serde::{Deserialize, Serialize};
 
+use super::argument::file_name;
 use crate::config::Record;
 use crate::frame::StampKind;
 use crate::rig::Rig;
@@ -124,8 +125,7 @@ impl About {
         ];
         // Where the rig lies on this machine concerns nobody else; its text is in the take.
         if let Some(rig) = &self.rig {
-            let name = rig.path.file_name().unwrap_or(rig.path.as_os_str());
-            metadata.insert("rig".to_owned(), name.to_string_lossy().into_owned());
+            metadata.insert("rig".to_owned(), file_name(&rig.path));
         }
         metadata.extend(more.map(|(key, value)| (key.to_owned(), value)));
         Metadata { name: BEGINNING.to_owned(), metadata }

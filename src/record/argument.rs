@@ -1,4 +1,4 @@
-//! File names in commands that a message proposes.
+//! File names in takes, and in commands that a message proposes.
 
 use std::path::Path;
 
@@ -13,6 +13,11 @@ pub fn as_argument(path: &Path) -> String {
         (false, true) => format!("\"{text}\""),
         (false, false) => format!("'{}'", text.replace('\'', r"'\''")),
     }
+}
+
+/// What a file or folder is called, wherever it lies: for what gets into takes, as those are passed on.
+pub(crate) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 #[cfg(all(test, unix))]

@@ -29,9 +29,10 @@ use crate::config::RecordContent;
 
 pub use about::{About, Camera, Input};
 pub use argument::as_argument;
+pub(crate) use argument::file_name;
 pub use file::TakeFile;
 pub use recorder::Recorder;
-pub use repair::{RepairError, Repaired, repair, repair_while};
+pub use repair::{RepairError, Repaired, repair};
 pub use room::time_left;
 pub(crate) use room::{Room, Word};
 pub use scan::Place;

@@ -57,27 +57,13 @@ pub struct Repaired {
     pub unreadable_bytes: u64,
 }
 
-/// Makes a whole file of the take at `path`: in its place, or as `output`, a file that must not be there yet. Tells
-/// `progress` how many bytes are done, of how many. `None` if the take is whole: then nothing is changed or written.
+/// Makes a whole file of the take at `path`: in its place, or as `output`, a file that must not be there yet. Goes on for as
+/// long as `goes_on` says so, which is told how many bytes are done, of how many. `None` if the take is whole: then nothing
+/// is changed or written.
 ///
 /// # Errors
 /// Every [`RepairError`].
 pub fn repair(
-    path: &Path,
-    output: Option<&Path>,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Option<Repaired>, RepairError> {
-    repair_while(path, output, |done, of| {
-        progress(done, of);
-        true
-    })
-}
-
-/// The same for as long as `goes_on`, which is told how far it is, says so.
-///
-/// # Errors
-/// Every [`RepairError`].
-pub fn repair_while(
     path: &Path,
     output: Option<&Path>,
     mut goes_on: impl FnMut(u64, u64) -> bool,
@@ -265,7 +251,12 @@ mod tests {
             let path = cut_take(folder.path(), thousandths);
             let before = Take::open(&path).expect("a take");
             let mut last = (0, 0);
-            let repaired = repair(&path, None, |done, of| last = (done, of)).expect("repairs").expect("was broken");
+            let repaired = repair(&path, None, |done, of| {
+                last = (done, of);
+                true
+            })
+            .expect("repairs")
+            .expect("was broken");
             assert_eq!(last.0, last.1, "progress ends at the end");
             let after = Take::open(&path).expect("a take");
             assert!(after.breaks_off.is_none() && !frames(&after).is_empty());
@@ -275,7 +266,7 @@ mod tests {
             assert_eq!(summary.stats.map(|stats| stats.message_count), Some(repaired.messages));
             assert!(summary.metadata_indexes.iter().any(|metadata| metadata.name == copy::REPAIR));
             assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
-            assert!(repair(&path, None, |_, _| ()).expect("is whole").is_none());
+            assert!(repair(&path, None, |_, _| true).expect("is whole").is_none());
             fs::remove_file(&path).expect("removed");
         }
     }
@@ -286,18 +277,18 @@ mod tests {
         let path = cut_take(folder.path(), 500);
         let was = fs::read(&path).expect("read");
         let output = folder.path().join("repaired.mcap");
-        let repaired = repair(&path, Some(&output), |_, _| ()).expect("repairs").expect("was broken");
+        let repaired = repair(&path, Some(&output), |_, _| true).expect("repairs").expect("was broken");
         assert!(repaired.take.path == output && Take::open(&output).expect("a take").breaks_off.is_none());
-        let message = repair(&path, Some(&output), |_, _| ()).expect_err("it is there").to_string();
+        let message = repair(&path, Some(&output), |_, _| true).expect_err("it is there").to_string();
         assert!(message.contains("repaired.mcap is there already"), "{message}");
         let below = output.join("below/a.mcap");
-        let message = repair(&path, Some(&below), |_, _| ()).expect_err("a file is no folder").to_string();
+        let message = repair(&path, Some(&below), |_, _| true).expect_err("a file is no folder").to_string();
         assert!(message.contains("a.mcap cannot be written") && message.contains("--output"), "{message}");
 
         if cfg!(unix) {
             let recording = File::open(&path).expect("there");
             recording.lock().expect("locked");
-            let message = repair(&path, None, |_, _| ()).expect_err("in use").to_string();
+            let message = repair(&path, None, |_, _| true).expect_err("in use").to_string();
             assert!(message.contains("being recorded or repaired"), "{message}");
         }
         assert_eq!(fs::read(&path).expect("read"), was);
@@ -318,7 +309,7 @@ mod tests {
                 steps += 1;
                 done < of * 3 / 4
             };
-            let broken = repair_while(&path, target, goes_on).expect_err("is broken off").to_string();
+            let broken = repair(&path, target, goes_on).expect_err("is broken off").to_string();
             assert!(steps > 10 && broken.contains("take.mcap is as it was"), "{broken}");
             assert_eq!(fs::read(&path).expect("read"), was);
             assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
@@ -331,10 +322,10 @@ mod tests {
         let path = cut_take(folder.path(), 500);
         // What is never written takes no room on the disk.
         File::options().write(true).open(&path).expect("there").set_len(100 << 20).expect("grown");
-        let message = repair(&path, None, |_, _| ()).expect_err("too much is lost").to_string();
+        let message = repair(&path, None, |_, _| true).expect_err("too much is lost").to_string();
         assert!(message.contains("104 MB") && message.contains("--output"), "{message}");
         let output = folder.path().join("rest.mcap");
-        let rest = repair(&path, Some(&output), |_, _| ()).expect("repairs").expect("was broken");
+        let rest = repair(&path, Some(&output), |_, _| true).expect("repairs").expect("was broken");
         assert!(!frames(&rest.take).is_empty());
     }
 }

@@ -62,12 +62,11 @@ impl SetNote {
 
     /// As JSON, for cameras of these names.
     pub(super) fn to_json<'a>(&self, name: impl Fn(CameraId) -> &'a str) -> serde_json::Result<Vec<u8>> {
-        let of = |n: usize| name(CameraId(n as u8)).into();
         serde_json::to_vec(&Json {
             set: self.number,
             at_ns: self.at.ns(),
             reference: name(self.reference).into(),
-            frames: self.seqs.iter().enumerate().filter_map(|(n, seq)| Some((of(n), (*seq)?))).collect(),
+            frames: self.frames().map(|(camera, seq)| (name(camera).into(), seq)).collect(),
             skew_ns: self.skew.as_nanos() as u64,
             wait_ns: self.waited.as_nanos() as u64,
             analysed: self.analysed,
