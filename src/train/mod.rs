@@ -1,0 +1,14 @@
+//! Training: from pictures of faces, many views of each, to an encoder that the pipeline runs.
+//!
+//! ```text
+//! datasets ─► faces (found, aligned as live; cached) ─► folds by subject
+//!     ─► method: draws a batch (which faces, changed how) and has a loss ─► trainer ─► checkpoint
+//!     ─► export (ONNX, manifest, model card) ─► evaluate (through the live pipeline's own preprocessing) ─► report
+//! ```
+//!
+//! One trainer serves all methods; a method is a pair builder and a loss. What of a method is its authors' and what is
+//! our own stands in `docs/design/training.md`.
+
+pub mod batch;
+pub mod faces;
+pub mod network;
