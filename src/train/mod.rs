@@ -9,6 +9,13 @@
 //! One trainer serves all methods; a method is a pair builder and a loss. What of a method is its authors' and what is
 //! our own stands in `docs/design/training.md`.
 
+pub mod augment;
 pub mod batch;
 pub mod faces;
+pub mod fault;
+pub mod losses;
+pub mod methods;
 pub mod network;
+pub mod regions;
+pub mod swap;
+pub mod warp_field;
