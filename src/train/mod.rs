@@ -10,5 +10,8 @@
 //! our own stands in `docs/design/training.md`.
 
 pub mod batch;
+pub mod datasets;
 pub mod faces;
+pub mod folds;
 pub mod network;
+pub mod prepare;
