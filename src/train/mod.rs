@@ -11,11 +11,20 @@
 
 pub mod augment;
 pub mod batch;
+pub mod checkpoint;
+pub mod datasets;
 pub mod faces;
 pub mod fault;
+pub mod folds;
+pub mod journal;
 pub mod losses;
 pub mod methods;
 pub mod network;
+pub mod prepare;
+pub mod recipe;
 pub mod regions;
+pub mod run;
+pub mod study;
 pub mod swap;
+pub mod trainer;
 pub mod warp_field;
