@@ -10,7 +10,6 @@ use super::folds::{self, FoldsError, Split};
 use super::journal;
 use super::methods::{Method, MethodError, Settings as AnyMethod};
 use super::network::Network;
-use super::plot::{self, PlotError};
 use super::recipe::{Finetune, Portion, Pretrain, Recipe, Trains};
 use super::trainer::{Material, Stage, TrainError, Watch};
 
@@ -27,7 +26,6 @@ pub enum RunError {
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
-    Plot(#[from] PlotError),
     #[error("`data.without_views` names `{view}`, and there is no such view; there are {}", .known.join(", "))]
     NoView { view: String, known: Vec<String> },
 }
@@ -175,7 +173,6 @@ impl Run<'_> {
         let network = stage.run(network, material, &folder, watch)?;
         let log = folder.join("log.jsonl");
         let entries = journal::read(&log).map_err(|source| TrainError::Log { path: log, source })?;
-        plot::curves(&entries, &format!("{} of {}", stage.name, self.recipe.name), &folder.join("curves.svg"))?;
         Ok(network)
     }
 
