@@ -107,9 +107,12 @@ struct Scan<'a> {
     views: Vec<View>,
     associator: Associator,
     starts_at: Timestamp,
-    /// From this instant on the next set is kept.
+    /// The set nearest to this instant is kept next.
     next_at: Option<Timestamp>,
+    /// Between sets that are kept.
     period: Duration,
+    /// Half of the time between two sets.
+    reach: Duration,
     planes: Vec<f32>,
 }
 
@@ -124,6 +127,7 @@ impl<'a> Scan<'a> {
             starts_at: recording.starts_at,
             next_at: None,
             period: Duration::from_secs_f64(1.0 / rate),
+            reach: recording.sources.iter().map(|source| source.stream().period / 2).max().unwrap_or_default(),
             planes: Vec::new(),
         })
     }
@@ -134,7 +138,7 @@ impl<'a> Scan<'a> {
         pairs.try_for_each(|(view, frame)| view.step(frame.as_ref()))?;
         let candidates: Vec<_> = self.views.iter().flat_map(|view| view.seen().candidates()).collect();
         let mut people = self.associator.step(set.at, &candidates).iter();
-        let is_kept = self.next_at.is_none_or(|next| set.at >= next);
+        let is_kept = self.next_at.is_none_or(|next| set.at + self.reach >= next);
         if is_kept {
             let next = self.next_at.unwrap_or(set.at) + self.period;
             self.next_at = Some(if next > set.at { next } else { set.at + self.period });
@@ -170,5 +174,75 @@ impl<'a> Scan<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{prepare, take};
+    use crate::train::faces::{ANY_VIEW, Faces};
+    use std::fs;
+    use std::path::Path;
+
+    /// The first half second of the take in the repository.
+    fn short_take(has_truth: bool) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = root.path().join("visit");
+        for camera in (0..4).map(|n| format!("cam{n}")) {
+            fs::create_dir_all(folder.join(&camera)).expect("made");
+            let times = fs::read_to_string(take().join(&camera).join("timestamps.csv")).expect("reads");
+            let rows: Vec<&str> = times.lines().take(16).collect();
+            fs::write(folder.join(&camera).join("timestamps.csv"), rows.join("\n")).expect("written");
+            for row in &rows[1..] {
+                let seq: u64 = row.split(',').next().and_then(|seq| seq.parse().ok()).expect("a number");
+                let file = Path::new(&camera).join(format!("{seq:06}.jpg"));
+                fs::copy(take().join(&file), folder.join(&file)).expect("copied");
+            }
+        }
+        for file in ["rig.json", "truth.jsonl"].into_iter().filter(|file| has_truth || !file.starts_with("truth")) {
+            fs::copy(take().join(file), folder.join(file)).expect("copied");
+        }
+        root
+    }
+
+    fn faces_of(root: &Path, choice: &str, threads: usize) -> Faces {
+        prepare(&format!("take:{}{choice}", root.join("visit").display()), threads, None).0.expect("prepares")
+    }
+
+    #[test]
+    fn the_views_of_one_instant_are_one_scene_of_one_person() {
+        let root = short_take(true);
+        let faces = faces_of(root.path(), "", 1);
+        assert_eq!(faces, faces_of(root.path(), "", 3), "whatever the threads do");
+        let [person] = &faces.subjects[..] else { panic!("{}", faces.report()) };
+        assert_eq!(person.name, "take:visit/visit p0", "as the truth names them");
+        assert_eq!(faces.scenes, 3, "five sets a second");
+        for scene in 0..faces.scenes {
+            let mut views: Vec<_> =
+                faces.faces.iter().filter(|face| face.scene == scene).map(|face| face.view).collect();
+            let count = views.len();
+            views.dedup();
+            assert!(views.len() == count && count >= 3, "scene {scene} has {count} pictures of {views:?}");
+        }
+        assert!(!faces.views.iter().any(|view| view == ANY_VIEW));
+        let times: Vec<f64> = faces.faces.iter().filter_map(|face| face.time_s).collect();
+        assert!(times.len() == faces.faces.len() && times.is_sorted() && times.iter().all(|t| (0.0..0.6).contains(t)));
+        assert!(faces.faces.iter().all(|face| face.expression.is_some()), "{}", faces.report());
+        assert!(faces_of(root.path(), "#30fps", 1).faces.len() > 4 * faces.faces.len());
+    }
+
+    #[test]
+    fn a_take_without_truth_has_the_people_that_the_pipeline_sees_and_the_labels_beside_it() {
+        let root = short_take(false);
+        let faces = faces_of(root.path(), "", 2);
+        let names: Vec<&str> = faces.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        assert_eq!(names, ["take:visit/visit 1"]);
+        assert!(faces.faces.iter().all(|face| face.expression.is_none()));
+
+        let table = "from_s,to_s,expression\n0,0.1,surprise\n";
+        fs::write(root.path().join("visit.labels.csv"), table).expect("written");
+        let labelled = faces_of(root.path(), "", 2);
+        assert!(labelled.faces.iter().all(|face| face.expression.is_some() == face.time_s.is_some_and(|t| t < 0.1)));
+        assert!(labelled.faces.iter().any(|face| face.expression.is_some()));
     }
 }

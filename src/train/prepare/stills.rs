@@ -140,3 +140,105 @@ fn largest_face(view: &View, planes: &mut Vec<f32>) -> Found {
     let face = largest.ok_or_else(|| "no face was found".to_owned())?;
     Ok((crop_of(view.image(), face, planes), Some(face.pose.yaw_deg)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{prepare, stills, take};
+    use crate::train::faces::Crop;
+    use std::fs;
+    use std::path::Path;
+
+    fn open(file: &Path) -> image::DynamicImage {
+        let mut decoder = super::Decoder::new(640).expect("a decoder");
+        let mut picture = super::Image::default();
+        decoder.jpeg(&fs::read(file).expect("reads"), &mut picture).expect("decodes");
+        let (width, height) = (picture.width as u32, picture.height as u32);
+        image::RgbImage::from_raw(width, height, picture.rgb).expect("fits").into()
+    }
+
+    #[test]
+    fn the_faces_do_not_depend_on_the_number_of_threads() {
+        let root = stills(&[60, 90]);
+        let spec = format!("classes:{}", root.path().display());
+        let of = |threads| prepare(&spec, threads, None).0.expect("prepares");
+        assert_eq!(of(1), of(3));
+    }
+
+    #[test]
+    fn small_grey_and_colour_pictures_of_every_format_show_the_same_face() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(root.path().join("sad")).expect("made");
+        let picture = open(&take().join("cam1/000090.jpg"));
+        // Small, as the CMU Face Images are.
+        let small = picture.crop_imm(200, 30, 240, 225).resize_exact(128, 120, image::imageops::FilterType::Triangle);
+        let small = small.to_rgb8();
+        let gray = image::GrayImage::from_fn(128, 120, |x, y| {
+            let [r, g, b] = small.get_pixel(x, y).0.map(f32::from);
+            image::Luma([(0.299 * r + 0.587 * g + 0.114 * b).round() as u8])
+        });
+        let folder = root.path().join("sad");
+        small.save(folder.join("colour.png")).expect("saved");
+        small.save(folder.join("colour.ppm")).expect("saved");
+        gray.save(folder.join("grey.pgm")).expect("saved");
+        gray.save(folder.join("grey.png")).expect("saved");
+        let faces = prepare(&format!("classes:{}", root.path().display()), 1, None).0.expect("prepares");
+        let crops: Vec<_> = faces.faces.iter().map(|face| &face.crop).collect();
+        let [colour_png, colour_ppm, grey_pgm, grey_png] = crops[..] else { panic!("{}", faces.report()) };
+        assert_eq!(colour_png, colour_ppm);
+        assert_eq!(grey_pgm, grey_png);
+        // The detector draws a grey face a little differently.
+        let middle = |crop: &Crop| crop.landmarks.map(|landmarks| crate::scene::middle(&landmarks)).expect("landmarks");
+        let off = middle(grey_png).distance(middle(colour_png));
+        assert!(off < 0.1 * grey_png.span, "off by {off} pixels");
+    }
+
+    #[test]
+    fn a_whole_picture_keeps_its_own_pixels_and_a_large_one_is_made_smaller() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(root.path().join("fear")).expect("made");
+        let value = |x: u32, y: u32| (3 * x + 2 * y) as u8;
+        let picture = |width, height| image::GrayImage::from_fn(width, height, |x, y| image::Luma([value(x, y)]));
+        picture(34, 48).save(root.path().join("fear/small.pgm")).expect("saved");
+        picture(1, 1).save(root.path().join("fear/tiny.png")).expect("saved");
+        image::GrayImage::from_pixel(800, 400, image::Luma([77]))
+            .save(root.path().join("fear/large.png"))
+            .expect("saved");
+        let faces = prepare(&format!("fer2013:{}", root.path().display()), 2, None).0.expect("prepares");
+        let [large, small, tiny] = &faces.faces[..] else { panic!("{}", faces.report()) };
+        assert_eq!((small.crop.width, small.crop.height, small.crop.span), (34, 48, 48.0));
+        let own: Vec<u8> = (0..48).flat_map(|y| (0..34).map(move |x| value(x, y))).collect();
+        assert_eq!(small.crop.gray, own);
+        assert_eq!((small.crop.middle, small.crop.landmarks, small.yaw_deg), ((16.5, 23.5), None, None));
+        assert_eq!((large.crop.width, large.crop.height), (192, 96));
+        assert!(large.crop.gray.iter().all(|value| *value == 77));
+        assert_eq!(tiny.crop.gray, [0]);
+        assert!(faces.subjects.is_empty() && faces.faces.iter().all(|face| face.subject.is_none()));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_left_out_with_the_reason() {
+        let root = stills(&[60]);
+        let folder = root.path().join("happy");
+        let whole = fs::read(folder.join("cam0_60.jpg")).expect("reads");
+        fs::write(folder.join("cut_off.jpg"), &whole[..whole.len() / 2]).expect("written");
+        fs::write(folder.join("empty.jpg"), "").expect("written");
+        fs::write(folder.join("text.png"), "no picture").expect("written");
+        image::GrayImage::from_pixel(200, 200, image::Luma([90])).save(folder.join("wall.png")).expect("saved");
+        let spec = format!("classes:{}", root.path().display());
+        let faces = prepare(&spec, 2, None).0.expect("prepares");
+        let reason = |name: &str| {
+            let of = |s: &&super::Skipped| s.source.ends_with(name);
+            faces.skipped.iter().find(of).map(|skipped| skipped.reason.as_str()).unwrap_or_default()
+        };
+        assert!(reason("cut_off.jpg").contains("no end marker"), "{}", faces.report());
+        assert_eq!((reason("empty.jpg"), reason("wall.png")), ("the file is empty", "no face was found"));
+        assert!(!reason("text.png").is_empty(), "{}", faces.report());
+        assert_eq!(faces.faces.len() + faces.skipped.len(), 8);
+
+        for camera in 0..4 {
+            fs::remove_file(folder.join(format!("cam{camera}_60.jpg"))).expect("removed");
+        }
+        let message = prepare(&spec, 2, None).0.expect_err("nothing is left").to_string();
+        assert!(message.contains("no face was found in any picture") && message.contains("empty.jpg"), "{message}");
+    }
+}
