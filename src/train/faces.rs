@@ -36,8 +36,10 @@ impl Crop {
 /// One picture of one face.
 #[derive(Clone, Debug)]
 pub struct Face {
-    /// Who: an index into [`Faces::subjects`].
-    pub subject: usize,
+    /// Of which data set: an index.
+    pub set: usize,
+    /// Who: an index into [`Faces::subjects`]; none where the data set does not say who is who.
+    pub subject: Option<usize>,
     /// The instant: pictures of one scene were taken at the same time by several cameras. An index below
     /// [`Faces::scenes`].
     pub scene: usize,

@@ -11,11 +11,13 @@
 
 pub mod augment;
 pub mod batch;
+pub mod descriptors;
 pub mod faces;
 pub mod fault;
 pub mod losses;
 pub mod methods;
 pub mod network;
 pub mod regions;
+pub mod sheet;
 pub mod swap;
 pub mod warp_field;

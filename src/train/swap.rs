@@ -17,11 +17,16 @@ const EDGE: f32 = 0.12;
 /// Width of the blur whose ratio corrects the light, in units of the distance between the eyes \[C\].
 const BLUR: f32 = 0.6;
 
+/// Whether a face has landmarks and is not turned too far.
+#[must_use]
+pub fn can_swap(face: &Face) -> bool {
+    face.crop.landmarks.is_some() && face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG)
+}
+
 /// The face `inner` with the outline of `outer`; `None` if one of them is seen from the side or has no landmarks.
 #[must_use]
 pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
-    let is_frontal = |face: &Face| face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG);
-    if !is_frontal(inner) || !is_frontal(outer) {
+    if !can_swap(inner) || !can_swap(outer) {
         return None;
     }
     let (from, to) = (inner.crop.landmarks?, outer.crop.landmarks?);
@@ -120,7 +125,7 @@ fn depth(hull: &[Point], point: Point) -> f32 {
     edges.map(|(a, b)| turn(*a, *b, point) / a.distance(*b).max(1e-6)).fold(f32::INFINITY, f32::min)
 }
 
-/// Three means over squares of `2 * radius / 3 + 1`: nearly a Gaussian.
+/// Three means over squares, which together reach as far as `radius`: nearly a Gaussian.
 fn blurred(values: &[f32], width: usize, radius: usize) -> Vec<f32> {
     let reach = (radius / 3).max(1);
     let height = values.len() / width;
