@@ -11,12 +11,15 @@
 
 pub mod augment;
 pub mod batch;
+pub mod datasets;
 pub mod descriptors;
 pub mod faces;
 pub mod fault;
+pub mod folds;
 pub mod losses;
 pub mod methods;
 pub mod network;
+pub mod prepare;
 pub mod regions;
 pub mod sheet;
 pub mod swap;

@@ -31,7 +31,7 @@ pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
     }
     let (from, to) = (inner.crop.landmarks?, outer.crop.landmarks?);
     let outer_from_inner = fit(&from, &to)?;
-    let inner_from_outer = inverse(outer_from_inner);
+    let inner_from_outer = outer_from_inner.inverse();
 
     let Crop { width, height, .. } = outer.crop;
     let there = |p: Point| {
@@ -84,13 +84,6 @@ fn fit(from: &Landmarks, to: &Landmarks) -> Option<Similarity> {
     let (a, b) = (a / spread, b / spread);
     let is_map = a.is_finite() && b.is_finite() && a.hypot(b) > 0.1;
     is_map.then(|| Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
-}
-
-/// The similarity that leads back.
-fn inverse(s: Similarity) -> Similarity {
-    let n = s.a * s.a + s.b * s.b;
-    let (a, b) = (s.a / n, -s.b / n);
-    Similarity { a, b, tx: -(a * s.tx - b * s.ty), ty: -(b * s.tx + a * s.ty) }
 }
 
 /// Twice the area of the triangle; positive if it turns clockwise in the picture.
