@@ -17,16 +17,21 @@ const EDGE: f32 = 0.12;
 /// Width of the blur whose ratio corrects the light, in units of the distance between the eyes \[C\].
 const BLUR: f32 = 0.6;
 
+/// Whether a face has landmarks and is not turned too far.
+#[must_use]
+pub fn can_swap(face: &Face) -> bool {
+    face.crop.landmarks.is_some() && face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG)
+}
+
 /// The face `inner` with the outline of `outer`; `None` if one of them is seen from the side or has no landmarks.
 #[must_use]
 pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
-    let is_frontal = |face: &Face| face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG);
-    if !is_frontal(inner) || !is_frontal(outer) {
+    if !can_swap(inner) || !can_swap(outer) {
         return None;
     }
     let (from, to) = (inner.crop.landmarks?, outer.crop.landmarks?);
     let outer_from_inner = fit(&from, &to)?;
-    let inner_from_outer = inverse(outer_from_inner);
+    let inner_from_outer = outer_from_inner.inverse();
 
     let Crop { width, height, .. } = outer.crop;
     let there = |p: Point| {
@@ -81,13 +86,6 @@ fn fit(from: &Landmarks, to: &Landmarks) -> Option<Similarity> {
     is_map.then(|| Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
 }
 
-/// The similarity that leads back.
-fn inverse(s: Similarity) -> Similarity {
-    let n = s.a * s.a + s.b * s.b;
-    let (a, b) = (s.a / n, -s.b / n);
-    Similarity { a, b, tx: -(a * s.tx - b * s.ty), ty: -(b * s.tx + a * s.ty) }
-}
-
 /// Twice the area of the triangle; positive if it turns clockwise in the picture.
 fn turn(o: Point, a: Point, b: Point) -> f32 {
     (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x)
@@ -120,7 +118,7 @@ fn depth(hull: &[Point], point: Point) -> f32 {
     edges.map(|(a, b)| turn(*a, *b, point) / a.distance(*b).max(1e-6)).fold(f32::INFINITY, f32::min)
 }
 
-/// Three means over squares of `2 * radius / 3 + 1`: nearly a Gaussian.
+/// Three means over squares, which together reach as far as `radius`: nearly a Gaussian.
 fn blurred(values: &[f32], width: usize, radius: usize) -> Vec<f32> {
     let reach = (radius / 3).max(1);
     let height = values.len() / width;

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::faces::Crop;
+use super::fault;
 use super::regions::Regions;
 use crate::scene::Point;
 
@@ -42,6 +43,18 @@ pub struct Warp {
 impl Default for Warp {
     fn default() -> Self {
         Self { points: 6, amplitude: 0.12 }
+    }
+}
+
+impl Warp {
+    /// The first value that makes no sense, as `table.key`, and what it must be.
+    #[must_use]
+    pub fn fault(&self, table: &str) -> Option<(String, String)> {
+        let checks = [
+            ((1..=19).contains(&self.points), "points", "between 1 and 19"),
+            ((0.01..=0.5).contains(&self.amplitude), "amplitude", "between 0.01 and 0.5"),
+        ];
+        fault::first(table, &checks)
     }
 }
 

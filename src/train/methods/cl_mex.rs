@@ -136,11 +136,10 @@ impl Method for Settings {
             draw_by_subject(Self::scenes(faces, pool), self.scenes, self.scenes_per_subject, self.apart_s, rng);
         let mut batch = Batch::default();
         for (number, scene) in scenes.iter().enumerate() {
-            let group = match (self.positives, scene.expression) {
-                (Positives::SubjectExpression, Some(expression)) => {
-                    let same = |other: &Scene| (other.subject, other.expression) == (scene.subject, Some(expression));
-                    scenes.iter().position(same).unwrap_or(number)
-                }
+            let is_same = |other: &Scene| (other.subject, other.expression) == (scene.subject, scene.expression);
+            let is_known = scene.subject.is_some() && scene.expression.is_some();
+            let group = match self.positives {
+                Positives::SubjectExpression if is_known => scenes.iter().position(is_same).unwrap_or(number),
                 _ => number,
             };
             let mut views: Vec<usize> = scene.faces.sample(rng, self.views).copied().collect();

@@ -12,8 +12,11 @@
 //! What of each is its authors' and what a reconstruction stands with it.
 
 pub mod cl_mex;
+pub mod contrawarping;
+pub mod crs_cont;
 pub mod scenes;
 pub mod simclr;
+pub mod ssl_fer;
 pub mod supervised;
 
 use burn::tensor::Tensor;
@@ -82,6 +85,9 @@ impl Loss {
 #[allow(missing_docs, reason = "the modules say it")]
 pub enum Settings {
     ClMex(cl_mex::Settings),
+    SslFer(ssl_fer::Settings),
+    Contrawarping(contrawarping::Settings),
+    CrsCont(crs_cont::Settings),
     Simclr(simclr::Settings),
     Supervised(supervised::Settings),
 }
@@ -92,6 +98,9 @@ impl Settings {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::ClMex(_) => "cl-mex",
+            Self::SslFer(_) => "ssl-fer",
+            Self::Contrawarping(_) => "contrawarping",
+            Self::CrsCont(_) => "crs-cont",
             Self::Simclr(_) => "simclr",
             Self::Supervised(_) => "supervised",
         }
@@ -102,6 +111,9 @@ impl Settings {
     pub fn fault(&self, table: &str) -> Option<(String, String)> {
         match self {
             Self::ClMex(settings) => settings.fault(table),
+            Self::SslFer(settings) => settings.fault(table),
+            Self::Contrawarping(settings) => settings.fault(table),
+            Self::CrsCont(settings) => settings.fault(table),
             Self::Simclr(settings) => settings.fault(table),
             Self::Supervised(settings) => settings.fault(table),
         }
@@ -114,6 +126,9 @@ impl Settings {
     pub fn method(&self, faces: &Faces, pool: &[usize]) -> Result<Box<dyn Method>, MethodError> {
         let checked: Result<Box<dyn Method>, String> = match self.clone() {
             Self::ClMex(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),
+            Self::SslFer(settings) => settings.prepare(faces, pool).map(|method| Box::new(method) as _),
+            Self::Contrawarping(settings) => settings.prepare(faces, pool).map(|method| Box::new(method) as _),
+            Self::CrsCont(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),
             Self::Simclr(settings) => settings.check(pool).map(|()| Box::new(settings) as _),
             Self::Supervised(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),
         };

@@ -11,8 +11,8 @@ use crate::train::faces::Faces;
 /// One person at one instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// Index of the person.
-    pub subject: usize,
+    /// Index of the person, where it is known who it is.
+    pub subject: Option<usize>,
     /// Index of the instant; two people may share it.
     pub scene: usize,
     /// The faces, one a view, in the order of the data set.
@@ -26,7 +26,7 @@ pub struct Scene {
 /// All scenes of `pool`, in the order of people and instants. Of several pictures of a view, the first counts.
 #[must_use]
 pub fn scenes(faces: &Faces, pool: &[usize]) -> Vec<Scene> {
-    let mut found: BTreeMap<(usize, usize), Scene> = BTreeMap::new();
+    let mut found: BTreeMap<(Option<usize>, usize), Scene> = BTreeMap::new();
     for &index in pool {
         let Some(face) = faces.faces.get(index) else { continue };
         let scene = found.entry((face.subject, face.scene)).or_insert_with(|| Scene {
@@ -53,8 +53,9 @@ pub fn draw_by_subject(
     apart_s: f64,
     rng: &mut StdRng,
 ) -> Vec<Scene> {
-    let mut people: BTreeMap<usize, Vec<Scene>> = BTreeMap::new();
-    scenes.into_iter().for_each(|scene| people.entry(scene.subject).or_default().push(scene));
+    // Somebody unknown is somebody else in every scene.
+    let mut people: BTreeMap<Result<usize, usize>, Vec<Scene>> = BTreeMap::new();
+    scenes.into_iter().for_each(|scene| people.entry(scene.subject.ok_or(scene.scene)).or_default().push(scene));
     let mut people: Vec<Vec<Scene>> = people.into_values().map(|scenes| spread(scenes, apart_s, rng)).collect();
     people.shuffle(rng);
 
