@@ -225,7 +225,7 @@ impl Vision {
                 appearance: *look,
             }));
         }
-        let logits = encoder.step()?;
+        let logits = encoder.step()?.logits;
         let encode = watch.lap();
         let people = associator.step(set.at, candidates);
         let faces = views.iter().flat_map(|view| &view.seen.faces);

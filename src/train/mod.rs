@@ -11,4 +11,7 @@
 
 pub mod batch;
 pub mod faces;
+pub mod graph;
+pub mod metrics;
 pub mod network;
+pub mod onnx;
