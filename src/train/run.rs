@@ -25,7 +25,6 @@ pub enum RunError {
     Method(#[from] MethodError),
     #[error(transparent)]
     Train(#[from] TrainError),
-    #[error(transparent)]
     #[error("`data.without_views` names `{view}`, and there is no such view; there are {}", .known.join(", "))]
     NoView { view: String, known: Vec<String> },
 }

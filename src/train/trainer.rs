@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::module::{Module, ParamGroup};
-use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
@@ -241,8 +241,8 @@ impl Stage<'_> {
             let found = GradientsParams::from_grads((loss.total * share as f32).backward(), &at.network);
             gradients.accumulate(&at.network, found);
         }
-        let rates = ModuleLearningRate::from(learning_rate)
-            .with_group(ParamGroup::prefix("encoder"), learning_rate * self.schedule.encoder_rate);
+        let encoders = learning_rate * self.schedule.encoder_rate;
+        let rates = ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
         at.network = at.optimizer.step(rates, at.network.clone(), gradients.grads());
         Some(told)
     }
