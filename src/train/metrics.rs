@@ -24,7 +24,7 @@ use crate::scene::{Expression, Logits};
 pub const BINS: usize = 15;
 
 /// What a model said of one face whose expression is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Who it is.
     pub subject: usize,
