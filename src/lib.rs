@@ -12,6 +12,9 @@
 
 pub mod serve;
 
+#[cfg(feature = "train")]
+pub mod train;
+
 pub mod export;
 
 pub mod pipeline;
