@@ -1,5 +1,7 @@
 //! What a network looks like: the table `[network]` of a recipe.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Numbers of channels of the slim network's four stages, unless a recipe says otherwise: 1.2 million parameters.
@@ -35,6 +37,15 @@ pub enum Kind {
     Resnet18,
 }
 
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Slim => write!(f, "`slim` with widths {:?}", self.widths()),
+            Kind::Resnet18 => write!(f, "`resnet18`"),
+        }
+    }
+}
+
 impl Default for Architecture {
     fn default() -> Self {
         Self { kind: Kind::Slim, side: 64, widths: None, dropout: 0.0 }
@@ -65,6 +76,12 @@ impl Architecture {
             Kind::Slim => 1,
             Kind::Resnet18 => 2,
         }
+    }
+
+    /// Whether the weights of the one fit the other.
+    #[must_use]
+    pub fn has_weights_of(&self, other: &Self) -> bool {
+        (self.kind, self.widths()) == (other.kind, other.widths())
     }
 
     /// The first key that makes no sense, and what it must be.

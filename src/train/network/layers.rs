@@ -100,6 +100,9 @@ pub fn normalise_vectors(layer: &BatchNorm, x: Tensor<2>, cut: bool) -> Tensor<2
 
 /// The largest of 3x3 pixels, at every other one.
 pub fn pool(x: Tensor<4>) -> Tensor<4> {
+    if kernels::are_for(&x.device()) {
+        return kernels::pool(x);
+    }
     let pool = MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
     channels_last(pool.init().forward(channels_first(x)))
 }

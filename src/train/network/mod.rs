@@ -2,9 +2,11 @@
 
 mod architecture;
 mod average;
+pub mod device;
 mod kernels;
 mod layers;
 mod resnet;
+mod weights;
 
 use burn::module::{Module, ParamGroup};
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
@@ -15,6 +17,7 @@ use rand::rngs::StdRng;
 pub use architecture::{Architecture, Kind};
 pub use average::Average;
 pub use resnet::Encoder;
+pub use weights::{WeightsError, architecture as architecture_of};
 
 /// Length of the projection.
 pub const PROJECTION: usize = 128;

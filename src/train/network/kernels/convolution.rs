@@ -105,7 +105,7 @@ impl Convolution {
         let mut y = vec![0.0; self.output_len()];
         y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image)).for_each(|(y, x)| {
             let passes = std::slice::from_ref(&pass);
-            Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y, width: self.filters });
+            Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y });
         });
         y
     }
@@ -168,7 +168,6 @@ impl Convolution {
                 source: dy,
                 depth: self.filters,
                 target: dx,
-                width: self.channels,
             });
         });
         dx
@@ -187,9 +186,9 @@ impl Convolution {
         let mut weights = vec![0.0; self.filters * rows];
         weights.par_chunks_mut(rows).enumerate().for_each(|(filter, weights)| {
             let packed = &packed[filter / WIDTH * units * TILE * WIDTH + filter % WIDTH..];
-            for channel in 0..self.channels {
-                for tap in 0..self.taps() {
-                    weights[channel * self.taps() + tap] = packed[(tap * self.channels + channel) * WIDTH];
+            for (channel, weights) in weights.chunks_exact_mut(self.taps()).enumerate() {
+                for (tap, weight) in weights.iter_mut().enumerate() {
+                    *weight = packed[(tap * self.channels + channel) * WIDTH];
                 }
             }
         });
@@ -201,9 +200,13 @@ impl Convolution {
 fn pack(outs: usize, ins: usize, taps: usize, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
     let mut packed = vec![0.0; outs * ins * taps];
     packed.par_chunks_mut(ins * taps * WIDTH).enumerate().for_each(|(block, packed)| {
-        for (row, packed) in packed.chunks_exact_mut(WIDTH).enumerate() {
-            for (j, packed) in packed.iter_mut().enumerate() {
-                *packed = weight(block * WIDTH + j, row % ins, row / ins);
+        // Taps lie side by side in a weight: it is read once from end to end.
+        for channel in 0..ins {
+            for tap in 0..taps {
+                let packed = &mut packed[(tap * ins + channel) * WIDTH..][..WIDTH];
+                for (j, packed) in packed.iter_mut().enumerate() {
+                    *packed = weight(block * WIDTH + j, channel, tap);
+                }
             }
         }
     });
@@ -238,8 +241,6 @@ struct Sums<'a> {
     /// Channels of the source.
     depth: usize,
     target: &'a mut [f32],
-    /// Channels of the target.
-    width: usize,
 }
 
 impl Sums<'_> {
@@ -401,17 +402,23 @@ fn add_rows<S: Simd, const N: usize>(
     dy: &[f32],
     sums: &mut [[S::f32s; N]; TILE],
 ) {
-    let [_, out_columns] = conv.out_size();
-    for (pixel, dy) in dy.chunks(conv.filters).enumerate() {
-        let Some(dy) = dy.first_chunk::<WIDTH>() else { return };
-        let x = std::array::from_fn(|j| {
-            let (tap, channel) = ((first + j) / conv.channels, (first + j) % conv.channels);
-            let row = conv.reads(0, pixel / out_columns, tap / conv.kernel);
-            let column = conv.reads(1, pixel % out_columns, tap % conv.kernel);
-            let at = row.zip(column).map(|(row, column)| (row * conv.size[1] + column) * conv.channels + channel);
-            at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
-        });
-        add_product::<S, N>(simd, &x, dy, sums);
+    let [out_rows, out_columns] = conv.out_size();
+    let rows: [(usize, usize, usize); TILE] = std::array::from_fn(|j| {
+        let (tap, channel) = ((first + j) / conv.channels, (first + j) % conv.channels);
+        (tap / conv.kernel, tap % conv.kernel, channel)
+    });
+    let mut pixels = dy.chunks(conv.filters);
+    for out_row in 0..out_rows {
+        for out_column in 0..out_columns {
+            let Some(dy) = pixels.next().and_then(|dy| dy.first_chunk()) else { return };
+            let x = rows.map(|(row_tap, column_tap, channel)| {
+                let row = conv.reads(0, out_row, row_tap);
+                let column = conv.reads(1, out_column, column_tap);
+                let at = row.zip(column).map(|(row, column)| (row * conv.size[1] + column) * conv.channels + channel);
+                at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
+            });
+            add_product::<S, N>(simd, &x, dy, sums);
+        }
     }
 }
 

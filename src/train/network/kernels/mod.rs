@@ -7,8 +7,10 @@
 
 mod convolution;
 mod normalisation;
+mod pooling;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -22,6 +24,7 @@ use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 
 use convolution::Convolution;
 use normalisation::Statistics;
+use pooling::Pooling;
 
 /// What is added to a normalised picture.
 #[derive(Clone, Debug, ExtensionType)]
@@ -44,6 +47,8 @@ trait Trained: Backend {
         epsilon: f32,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Operations that no gradient goes through.
@@ -115,6 +120,12 @@ pub fn scale(x: Tensor<4>, [scale, shift]: [Tensor<1>; 2], residual: Option<Tens
     Tensor::from_dispatch(Dispatch::scale(x, scale, shift, residual.into(), relu))
 }
 
+/// The largest of 3x3 pixels at every other one, of pictures (image, row, column, channel).
+#[must_use]
+pub fn pool(x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::pool(x.into_dispatch()))
+}
+
 impl From<Option<Tensor<4>>> for Residual<Dispatch> {
     fn from(residual: Option<Tensor<4>>) -> Self {
         residual.map_or(Self::Nothing, |residual| Self::Picture(residual.into_dispatch()))
@@ -171,6 +182,19 @@ impl Trained for Flex {
         let output = Self::scale(x, vector(scale), vector(shift), residual, relu);
         (output, vector(mean), vector(variance))
     }
+
+    fn pool(x: FlexTensor) -> FlexTensor {
+        pooled(&x).0
+    }
+}
+
+/// The output, the pooling, and the pixels that the output comes from.
+fn pooled(x: &FlexTensor) -> (FlexTensor, Pooling, Vec<u8>) {
+    let [images, rows, columns, channels] = x.shape().dims();
+    let pooling = Pooling { size: [rows, columns], channels };
+    let [rows, columns] = pooling.out_size();
+    let (y, from) = pooling.forward(&values(x));
+    (tensor(y, Shape::from([images, rows, columns, channels])), pooling, from)
 }
 
 impl Applied for Flex {
@@ -253,6 +277,22 @@ impl Backward<Flex, 4> for NormaliseBackward {
     }
 }
 
+#[derive(Debug)]
+struct PoolBackward;
+
+impl Backward<Flex, 1> for PoolBackward {
+    /// The input's shape, the pooling, and the pixels that the output came from.
+    type State = (Shape, Pooling, Arc<[u8]>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let (shape, pooling, from) = ops.state;
+        let dy = gradients.consume::<Flex>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            gradients.register::<Flex>(node.id, tensor(pooling.gradient(&values(&dy), &from), shape));
+        }
+    }
+}
+
 impl<C: CheckpointStrategy> Trained for Autodiff<Flex, C> {
     fn convolve(
         x: FloatTensor<Self>,
@@ -296,5 +336,13 @@ impl<C: CheckpointStrategy> Trained for Autodiff<Flex, C> {
             OpsKind::UnTracked(prep) => prep.finish(output),
         };
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
+    }
+    fn pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let (output, pooling, from) = pooled(&x);
+        match PoolBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.shape(), pooling, from.into()), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
     }
 }
