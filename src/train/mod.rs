@@ -10,8 +10,11 @@
 //! our own stands in `docs/design/training.md`.
 
 pub mod batch;
+pub mod evaluate;
+pub mod export;
 pub mod faces;
 pub mod graph;
 pub mod metrics;
 pub mod network;
 pub mod onnx;
+pub mod report;
