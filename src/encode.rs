@@ -1,26 +1,10 @@
 //! The encoder: one batch of aligned faces in, class scores and embeddings out.
 
+use crate::face::align::CutFormat;
 use crate::image::warp::Layout;
 use crate::infer::manifest::{self, ManifestError, Model};
 use crate::infer::{InferError, Session, Values};
 use crate::scene::{Expression, Logits};
-
-/// What an encoder's cuts look like.
-#[derive(Clone, Copy, Debug)]
-pub struct CutFormat {
-    /// Width and height in pixels.
-    pub size: usize,
-    /// Channels and normalisation.
-    pub layout: Layout,
-}
-
-impl CutFormat {
-    /// Values in one cut.
-    #[must_use]
-    pub fn values(&self) -> usize {
-        self.layout.planes() * self.size * self.size
-    }
-}
 
 /// What the encoder says of a batch, in the order in which the faces were pushed.
 #[derive(Clone, Copy, Debug)]

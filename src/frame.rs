@@ -110,10 +110,10 @@ pub struct Frame {
     pub file: Option<Arc<str>>,
 }
 
-#[cfg(test)]
 impl Frame {
     /// A frame that holds `bytes`, of no camera and no time in particular.
-    pub(crate) fn of_bytes(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>) -> Self {
+    #[must_use]
+    pub fn of_bytes(format: PixelFormat, width: u32, height: u32, bytes: Vec<u8>) -> Self {
         Self {
             camera: CameraId(0),
             seq: 0,

@@ -274,6 +274,31 @@ impl Matcher {
     }
 }
 
+/// The sets of `frames`, which come in the order of their arrival, as a replay forms them that is as fast as possible: time
+/// is what the frames say it is, from `start` on.
+pub fn sets_in_turn(
+    mut matcher: Matcher,
+    start: Timestamp,
+    frames: impl Iterator<Item = Frame>,
+) -> impl Iterator<Item = FrameSet> {
+    let (mut frames, mut now) = (frames.peekable(), start);
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(set) = matcher.poll(now) {
+                return Some(set);
+            }
+            let Some(arrival) = frames.peek().map(|frame| frame.received_at) else { return matcher.flush(now) };
+            match matcher.next_event(now).filter(|event| *event <= arrival) {
+                Some(event) => now = event,
+                None => {
+                    now = now.max(arrival);
+                    let _ = frames.next().map(|frame| matcher.push(frame));
+                }
+            }
+        }
+    })
+}
+
 fn camera_id(n: usize) -> CameraId {
     CameraId(n as u8)
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::times::{self, Row};
 use super::{CaptureError, Event, Source, Stream};
-use crate::frame::{CameraId, Frame, FrameBytes, FramePool, PixelFormat, StampKind};
+use crate::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
 use crate::record::{Camera, TakenFrame, TakenView, file_name};
 use crate::time::Timestamp;
 
@@ -254,18 +254,17 @@ fn picture_of(folder: &Folder, camera: &str, seq: u64) -> PathBuf {
 /// When `path` cannot be read or has no picture.
 pub fn open_stills(path: &Path) -> Result<FolderSource, CaptureError> {
     let read_error = |source| CaptureError::Read { path: path.to_owned(), source };
-    let (folder, mut files) = if path.is_file() {
+    let (folder, files) = if path.is_file() {
         let name = path.file_name().unwrap_or_default();
         (path.parent().unwrap_or(Path::new("")), vec![PathBuf::from(name)])
     } else {
-        let mut files = Vec::new();
-        walk(path, Path::new(""), &mut files).map_err(read_error)?;
+        let mut files = files_below(path).map_err(read_error)?;
+        files.retain(|file| is_picture(file));
         (path, files)
     };
     if files.is_empty() {
         return Err(CaptureError::NoCameras { path: path.to_owned() });
     }
-    files.sort();
     let time = |n: usize| Timestamp::default() + STILL_PERIOD * n as u32;
     let picture = |(n, file)| Picture { file, seq: n as u64, captured_at: time(n), received_at: time(n) };
     Ok(FolderSource {
@@ -290,11 +289,22 @@ fn walk(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         let file = below.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             walk(root, &file, files)?;
-        } else if is_picture(&file) {
+        } else {
             files.push(file);
         }
     }
     Ok(())
+}
+
+/// Every file below `root`, relative to it, in order.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn files_below(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    walk(root, Path::new(""), &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 /// Whether the file's ending is that of a picture.
@@ -377,11 +387,11 @@ impl Source for FolderSource {
             Ok(content) => content,
             Err(error) => return named(error.to_string()),
         };
-        let (format, width, height, bytes) = match open_picture(&picture.file, content, pool) {
-            Ok(Some(opened)) => opened,
-            Ok(None) => return Ok(Event::NoBuffer),
+        let (format, width, height, content) = match open_picture(&picture.file, content) {
+            Ok(opened) => opened,
             Err(reason) => return named(reason),
         };
+        let Some(bytes) = pool.copy(&content) else { return Ok(Event::NoBuffer) };
         Ok(Event::Frame(Frame {
             camera: self.stream.camera,
             seq: picture.seq,
@@ -406,16 +416,16 @@ impl Source for FolderSource {
     }
 }
 
-type Opened = (PixelFormat, u32, u32, FrameBytes);
+type Opened<'a> = (PixelFormat, u32, u32, Cow<'a, [u8]>);
 
-/// A JPEG picture goes on as it is; others are opened here. `None` when the pool is used up.
-fn open_picture(file: &Path, content: Cow<'_, [u8]>, pool: &FramePool) -> Result<Option<Opened>, String> {
+/// A JPEG picture goes on as it is; others are opened here.
+fn open_picture<'a>(file: &Path, content: Cow<'a, [u8]>) -> Result<Opened<'a>, String> {
     if content.is_empty() {
         return Err("the file is empty".to_owned());
     }
     let is_jpeg = content.starts_with(&[0xff, 0xd8]);
     if is_jpeg || file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("jpg")) {
-        return Ok(pool.copy(&content).map(|bytes| (PixelFormat::Mjpeg, 0, 0, bytes)));
+        return Ok((PixelFormat::Mjpeg, 0, 0, content));
     }
     let picture = image::load_from_memory(&content).map_err(|error| error.to_string())?;
     let (width, height) = (picture.width(), picture.height());
@@ -424,5 +434,15 @@ fn open_picture(file: &Path, content: Cow<'_, [u8]>, pool: &FramePool) -> Result
     } else {
         (PixelFormat::Gray, picture.into_luma8().into_raw())
     };
-    Ok(pool.copy(&pixels).map(|bytes| (format, width, height, bytes)))
+    Ok((format, width, height, Cow::Owned(pixels)))
+}
+
+/// The picture in `file` as a frame of no camera and no time.
+///
+/// # Errors
+/// Why it cannot be read. JPEG is not looked into: a damaged one fails when it is decoded.
+pub fn read_still(file: &Path) -> Result<Frame, String> {
+    let content = std::fs::read(file).map_err(|error| error.to_string())?;
+    let (format, width, height, bytes) = open_picture(file, Cow::Owned(content))?;
+    Ok(Frame::of_bytes(format, width, height, bytes.into_owned()))
 }

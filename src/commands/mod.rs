@@ -23,6 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use vultus::capture::CaptureError;
 use vultus::config::{Config, ConfigError};
 use vultus::export::ExportError;
+use vultus::face::view::ViewError;
 use vultus::infer::InferError;
 use vultus::infer::manifest::ManifestError;
 use vultus::pipeline::vision::VisionError;
@@ -179,9 +180,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     } else if error.is::<ManifestError>()
         || error.downcast_ref::<InferError>().is_some_and(no_model)
         || error.downcast_ref::<VisionError>().is_some_and(|error| match error {
-            VisionError::Infer(error) => no_model(error),
-            VisionError::Manifest(_) | VisionError::Unfit(_) => true,
-            VisionError::Decoder(_) | VisionError::Threads(_) => false,
+            VisionError::Infer(error) | VisionError::View(ViewError::Load(error)) => no_model(error),
+            VisionError::Manifest(_) | VisionError::Unfit(_) | VisionError::View(ViewError::Unfit(_)) => true,
+            VisionError::View(ViewError::Decoder(_)) | VisionError::Threads(_) => false,
         })
     {
         3

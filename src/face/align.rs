@@ -37,13 +37,31 @@ pub fn frame_from_cut(face: &FaceView, size: usize) -> Similarity {
     Similarity { a, b, tx: center.x - a * half + b * half, ty: center.y - b * half - a * half }
 }
 
-/// Cuts the face out of `image` into `out`, `layout.planes() * size * size` values, and says where it was:
-/// [`frame_from_cut`].
-pub fn cut(image: &Image, face: &FaceView, size: usize, layout: Layout, out: &mut [f32]) -> Similarity {
-    let frame = frame_from_cut(face, size);
+/// What the cuts for an encoder look like.
+#[derive(Clone, Copy, Debug)]
+pub struct CutFormat {
+    /// Width and height in pixels.
+    pub size: usize,
+    /// Channels and normalisation.
+    pub layout: Layout,
+}
+
+impl CutFormat {
+    /// Values in one cut.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.layout.planes() * self.size * self.size
+    }
+}
+
+/// Cuts the face out of `image` into `out`, with `room` pixels more on each side than `format` has
+/// (planes of `(format.size + 2 * room)` squared values), and says where in the full frame that lies.
+pub fn cut(image: &Image, face: &FaceView, format: CutFormat, room: usize, out: &mut [f32]) -> Similarity {
+    let frame = frame_from_cut(face, format.size).moved(-(room as f32), -(room as f32));
     let (tx, ty) = image.here_from_full(frame.tx, frame.ty);
     let picture = Similarity { a: frame.a * image.scale, b: frame.b * image.scale, tx, ty };
-    warp(image, picture, (size, size), Border::Nearest, layout, out);
+    let side = format.size + 2 * room;
+    warp(image, picture, (side, side), Border::Nearest, format.layout, out);
     frame
 }
 
@@ -96,13 +114,9 @@ mod tests {
             let cut = frame_from_cut(&face(turned, BOX, roll), 64);
             let upright = frame_from_cut(&face(FRONT, BOX, 0.0), 64);
             // Where the eyes lie in the cut does not depend on the lean.
-            let inverse = |s: Similarity, (x, y): (f32, f32)| {
-                let (x, y, n) = (x - s.tx, y - s.ty, s.a * s.a + s.b * s.b);
-                ((s.a * x + s.b * y) / n, (s.a * y - s.b * x) / n)
-            };
             for (moved, at_rest) in turned.into_iter().zip(FRONT) {
-                let (u, v) = inverse(cut, moved);
-                let (u0, v0) = inverse(upright, at_rest);
+                let (u, v) = cut.inverse().apply(moved.0, moved.1);
+                let (u0, v0) = upright.inverse().apply(at_rest.0, at_rest.1);
                 prop_assert!((u - u0).abs() < 0.1 && (v - v0).abs() < 0.1);
             }
         }

@@ -7,3 +7,4 @@ pub mod detect;
 pub mod pose;
 pub mod quality;
 pub mod track;
+pub mod view;

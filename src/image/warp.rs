@@ -31,6 +31,21 @@ impl Similarity {
     pub fn scale(&self) -> f32 {
         self.a.hypot(self.b)
     }
+
+    /// The same for a cut-out whose origin lies at (`u`, `v`) of this one.
+    #[must_use]
+    pub fn moved(&self, u: f32, v: f32) -> Self {
+        let (tx, ty) = self.apply(u, v);
+        Self { tx, ty, ..*self }
+    }
+
+    /// Maps points of the picture to points of the cut-out; the scale must not be 0.
+    #[must_use]
+    pub fn inverse(&self) -> Self {
+        let square = self.a * self.a + self.b * self.b;
+        let turn = Self { a: self.a / square, b: -self.b / square, tx: 0.0, ty: 0.0 };
+        turn.moved(-self.tx, -self.ty)
+    }
 }
 
 /// What a cut-out shows where it reaches beyond the picture.

@@ -1,26 +1,19 @@
 //! All that happens to one set: decode, find, follow, cut (every view at once), encode in one batch, associate, fuse.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::prelude::*;
 
 use crate::config::Config;
-use crate::encode::{CutFormat, Encoder};
-use crate::face::align;
-use crate::face::appearance::Appearance;
+use crate::encode::Encoder;
 use crate::face::associate::{Associator, Candidate};
-use crate::face::detect::Detector;
-use crate::face::pose::head_pose;
-use crate::face::quality::{Evidence, quality};
-use crate::face::track::Tracker;
+use crate::face::view::{Stopwatch, View, ViewError, ViewTimes};
 use crate::frame::{Frame, FrameSet, PixelFormat};
 use crate::fuse::{Fuser, ReadFace};
-use crate::image::Image;
-use crate::image::decode::{DecodeError, Decoder};
-use crate::image::warp::Layout;
-use crate::infer::manifest::{Channels, ManifestError, Models};
+use crate::image::decode::DecodeError;
+use crate::infer::manifest::{ManifestError, Models};
 use crate::infer::{InferError, Placement, Runtime};
-use crate::scene::{CUT_SIDE, FaceCuts, FaceView, Scene, StageTimes};
+use crate::scene::{Scene, StageTimes};
 
 /// Why the stages cannot be set up, or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -32,99 +25,10 @@ pub enum VisionError {
     Infer(#[from] InferError),
     #[error("a model cannot be used: {0}. Is the manifest right?")]
     Unfit(#[source] InferError),
-    #[error("libjpeg-turbo cannot be set up")]
-    Decoder(#[from] DecodeError),
+    #[error(transparent)]
+    View(#[from] ViewError),
     #[error("the worker threads cannot be started")]
     Threads(#[from] rayon::ThreadPoolBuildError),
-}
-
-/// The chain of one view.
-struct View {
-    decoder: Decoder,
-    tracker: Tracker,
-    cut: CutFormat,
-    image: Image,
-    seen: Seen,
-    /// The planes of a face that is cut out as a picture.
-    planes: Vec<f32>,
-}
-
-/// What one view saw in the present set.
-#[derive(Default)]
-struct Seen {
-    /// Why the view's frame could not be decoded.
-    unreadable: Option<DecodeError>,
-    faces: Vec<FaceView>,
-    looks: Vec<Appearance>,
-    /// The aligned faces, one after another.
-    cuts: Vec<f32>,
-    took: ViewTimes,
-}
-
-/// How long the stages of one view took.
-#[derive(Clone, Copy, Default)]
-struct ViewTimes {
-    decode: Duration,
-    find: Duration,
-    cut: Duration,
-}
-
-impl View {
-    /// Looks at `frame`; what it shows is then in `self.seen`.
-    fn step(&mut self, frame: &Frame) -> Result<(), InferError> {
-        let Self { decoder, tracker, cut, image, seen, .. } = self;
-        let mut watch = Stopwatch::start();
-        if let Err(error) = decoder.step(frame, image) {
-            seen.unreadable = Some(error);
-            return Ok(());
-        }
-        seen.took.decode = watch.lap();
-        let tracks = tracker.step(image, frame.captured_at)?;
-        seen.took.find = watch.lap();
-        for track in tracks {
-            let mut face = FaceView {
-                camera: frame.camera,
-                seq: frame.seq,
-                captured_at: frame.captured_at,
-                track: track.id,
-                rect: track.face.rect,
-                landmarks: track.face.landmarks,
-                score: track.face.score,
-                pose: head_pose(&track.face.landmarks),
-                quality: 0.0,
-            };
-            let from = seen.cuts.len();
-            seen.cuts.resize(from + cut.values(), 0.0);
-            let pixels = &mut seen.cuts[from..];
-            let frame_from_cut = align::cut(image, &face, cut.size, cut.layout, pixels);
-            face.quality = quality(Evidence {
-                score: face.score,
-                frame_per_cut: frame_from_cut.scale(),
-                yaw_deg: face.pose.yaw_deg,
-                cut: pixels,
-                size: cut.size,
-            });
-            seen.looks.push(Appearance::of(image, face.rect));
-            seen.faces.push(face);
-        }
-        seen.took.cut = watch.lap();
-        Ok(())
-    }
-
-    /// Adds the faces that it sees as pictures.
-    fn cut_faces(&mut self, cuts: &mut FaceCuts) {
-        // Values 0 to 255, as the pixels are.
-        let layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
-        self.planes.resize(3 * CUT_SIDE * CUT_SIDE, 0.0);
-        for face in &self.seen.faces {
-            align::cut(&self.image, face, CUT_SIDE, layout, &mut self.planes);
-            cuts.of.push((face.camera, face.track));
-            let (blue, rest) = self.planes.split_at(CUT_SIDE * CUT_SIDE);
-            let (green, red) = rest.split_at(CUT_SIDE * CUT_SIDE);
-            let pixels = blue.iter().zip(green).zip(red);
-            cuts.pixels.extend(pixels.flat_map(|((b, g), r)| [*b, *g, *r].map(|value| value.round() as u8)));
-        }
-    }
 }
 
 /// The stages of one set.
@@ -165,19 +69,7 @@ impl Vision {
         let placement = Placement { device: config.inference.device, threads };
         let mut encoder = Encoder::new(runtime.session(&models.encoder, placement)?, &models.encoder)?;
         encoder.warm_up(cameras).map_err(VisionError::Unfit)?;
-        let view = |n: usize| -> Result<View, VisionError> {
-            let session = runtime.session(&models.detector, Placement::ONE_THREAD)?;
-            let mut detector = Detector::new(session, config.detection.threshold);
-            detector.warm_up(config.detection).map_err(VisionError::Unfit)?;
-            Ok(View {
-                decoder: Decoder::new(config.detection.decode_width)?,
-                tracker: Tracker::new(detector, config.detection, n as u32),
-                cut: encoder.cut(),
-                image: Image::default(),
-                seen: Seen::default(),
-                planes: Vec::new(),
-            })
-        };
+        let view = |n: usize| View::new(runtime, &models.detector, config.detection, encoder.cut(), n as u32);
         let views = (0..cameras).map(view).collect::<Result<_, _>>()?;
         Ok(Self {
             cuts_faces: false,
@@ -209,26 +101,19 @@ impl Vision {
         }
         let Self { views, workers, encoder, associator, fuser, candidates, read, .. } = self;
         workers.install(|| {
-            views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| {
-                view.seen.clear();
-                frame.as_ref().map_or(Ok(()), |frame| view.step(frame))
-            })
+            views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| view.step(frame.as_ref()))
         })?;
 
         let mut watch = Stopwatch::start();
         candidates.clear();
-        for seen in views.iter().map(|view| &view.seen) {
+        for seen in views.iter().map(View::seen) {
             encoder.push(&seen.cuts);
-            candidates.extend(seen.faces.iter().zip(&seen.looks).map(|(face, look)| Candidate {
-                camera: face.camera,
-                track: face.track,
-                appearance: *look,
-            }));
+            candidates.extend(seen.candidates());
         }
         let logits = encoder.step()?.logits;
         let encode = watch.lap();
         let people = associator.step(set.at, candidates);
-        let faces = views.iter().flat_map(|view| &view.seen.faces);
+        let faces = views.iter().flat_map(|view| &view.seen().faces);
         read.clear();
         read.extend(faces.zip(logits).zip(people).map(|((face, logits), person)| ReadFace {
             face: *face,
@@ -237,7 +122,7 @@ impl Vision {
         }));
         fuser.step(set.at, read, &mut scene.people);
         let slowest = |stage: fn(&ViewTimes) -> Duration| {
-            views.iter().map(|view| stage(&view.seen.took)).max().unwrap_or_default()
+            views.iter().map(|view| stage(&view.seen().took)).max().unwrap_or_default()
         };
         scene.stages = StageTimes {
             decode: slowest(|took| took.decode),
@@ -257,11 +142,11 @@ impl Vision {
         scene.waited = set.waited;
         scene.frames.clear();
         let analysed = |(view, frame): (&View, &Option<Frame>)| {
-            let frame = frame.as_ref().filter(|_| view.seen.unreadable.is_none())?;
+            let frame = frame.as_ref().filter(|_| view.seen().unreadable.is_none())?;
             let mut frame = frame.clone();
             // Of JPEG only the picture itself knows its size.
             if frame.format == PixelFormat::Mjpeg {
-                let (width, height) = view.image.full_size();
+                let (width, height) = view.image().full_size();
                 (frame.width, frame.height) = (width.round() as u32, height.round() as u32);
             }
             Some(frame)
@@ -274,37 +159,12 @@ impl Vision {
     /// The frames of `set`, the last that was looked at, that could not be decoded, and why.
     pub fn unreadable<'a>(&'a self, set: &'a FrameSet) -> impl Iterator<Item = (&'a Frame, &'a DecodeError)> {
         let pairs = self.views.iter().zip(&set.views);
-        pairs.filter_map(|(view, frame)| Some((frame.as_ref()?, view.seen.unreadable.as_ref()?)))
+        pairs.filter_map(|(view, frame)| Some((frame.as_ref()?, view.seen().unreadable.as_ref()?)))
     }
 
     fn forget(&mut self) {
-        self.views.iter_mut().for_each(|view| view.tracker.reset());
+        self.views.iter_mut().for_each(View::reset);
         self.associator.reset();
         self.fuser.reset();
-    }
-}
-
-impl Seen {
-    fn clear(&mut self) {
-        self.unreadable = None;
-        self.faces.clear();
-        self.looks.clear();
-        self.cuts.clear();
-        self.took = ViewTimes::default();
-    }
-}
-
-/// Measures one stretch after another.
-struct Stopwatch(Instant);
-
-impl Stopwatch {
-    fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// The time since the last call, or since the start.
-    fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        now - std::mem::replace(&mut self.0, now)
     }
 }

@@ -8,7 +8,7 @@ use super::Spread;
 use crate::config::Config;
 use crate::frame::{CameraId, Frame, FrameBytes, PixelFormat};
 use crate::record::{SetNote, TakenView};
-use crate::sync::{Matcher, Timing};
+use crate::sync::{Matcher, Timing, sets_in_turn};
 use crate::time::Timestamp;
 
 /// At most so many bars in a histogram.
@@ -88,20 +88,10 @@ pub(super) fn would_be(views: &[TakenView]) -> Vec<SetNote> {
     }
     frames.sort_unstable();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
-    let Some(&(mut now, ..)) = frames.first() else { return Vec::new() };
-    let mut matcher = Matcher::new(&timings, allowance, now);
-    let mut sets = Vec::new();
-    for (arrival, camera, n) in frames {
-        while let Some(event) = matcher.next_event(now).filter(|event| *event <= arrival) {
-            now = event;
-            sets.extend(std::iter::from_fn(|| matcher.poll(now)).map(|set| SetNote::of(&set, false)));
-        }
-        now = arrival;
-        let _ = matcher.push(frame(&views[camera], camera, n));
-        sets.extend(std::iter::from_fn(|| matcher.poll(now)).map(|set| SetNote::of(&set, false)));
-    }
-    sets.extend(std::iter::from_fn(|| matcher.flush(now)).map(|set| SetNote::of(&set, false)));
-    sets
+    let Some(&(start, ..)) = frames.first() else { return Vec::new() };
+    let matcher = Matcher::new(&timings, allowance, start);
+    let frames = frames.into_iter().map(|(_, camera, n)| frame(&views[camera], camera, n));
+    sets_in_turn(matcher, start, frames).map(|set| SetNote::of(&set, false)).collect()
 }
 
 /// A frame of which nothing but the times is known.

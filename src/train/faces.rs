@@ -1,9 +1,37 @@
 //! Faces as training sees them: cut out as the live pipeline cuts them, with who, when, from where and how they look.
 
+mod gather;
+mod report;
+
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::image::warp::Similarity;
 use crate::scene::{Expression, Landmarks};
+use crate::train::datasets::DatasetSpec;
+
+pub(super) use gather::{About, Gather};
+
+/// The view of a picture of which nobody says from where it was taken.
+pub const ANY_VIEW: &str = "any";
+
+/// Faces that cannot be used together as they were to be.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum FacesError {
+    #[error("{what} has no face of the class{} {}: add pictures of it, or take another share of the data", if .missing.len() > 1 { "es" } else { "" }, list(.missing))]
+    NoSample { what: String, missing: Vec<Expression> },
+    #[error(
+        "{subject} is in {one} and in {other}: what is learnt of a person in one part would help in the other. Split by subject"
+    )]
+    SubjectInTwoParts { subject: String, one: String, other: String },
+    #[error("{source_file} is in {one} and in {other}: no picture may be in two parts", source_file = .file.display())]
+    PictureInTwoParts { file: PathBuf, one: String, other: String },
+}
+
+fn list(classes: &[Expression]) -> String {
+    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ")
+}
 
 /// A cut-out picture of a face, grey, with room around it: augmentation may turn, shift and shrink without reaching
 /// beyond it.
@@ -34,12 +62,14 @@ impl Crop {
 }
 
 /// One picture of one face.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Face {
-    /// Who: an index into [`Faces::subjects`].
-    pub subject: usize,
+    /// Of which data set: an index into [`Faces::sets`].
+    pub set: usize,
+    /// Who: an index into [`Faces::subjects`]; none where the data set does not say who is who.
+    pub subject: Option<usize>,
     /// The instant: pictures of one scene were taken at the same time by several cameras. An index below
-    /// [`Faces::scenes`].
+    /// [`Faces::scenes`]; a picture that was taken alone has a scene of its own.
     pub scene: usize,
     /// From where: an index into [`Faces::views`].
     pub view: usize,
@@ -51,31 +81,298 @@ pub struct Face {
     pub time_s: Option<f64>,
     /// The picture.
     pub crop: Crop,
-    /// The file that it comes from (of a take: `TAKE#camera/seq`).
+    /// The file that it comes from, relative to the data set's path (of a take: `TAKE#camera/seq`; of a CSV file: `FILE#row`).
     pub source: PathBuf,
 }
 
 /// A picture that could not be used, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// The file.
+    /// Of which data set: an index into [`Faces::sets`].
+    pub set: usize,
+    /// The file, as [`Face::source`].
     pub source: PathBuf,
-    /// Why.
+    /// Why; the same words for the same reason.
     pub reason: String,
 }
 
+/// A data set that faces come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Set {
+    /// Its name: no two are called alike.
+    pub name: String,
+    /// What was asked for.
+    pub spec: DatasetSpec,
+}
+
+/// A person's sex, where a data set says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Sex {
+    Female,
+    Male,
+}
+
+impl Sex {
+    /// Its letter in KDEF's and our names.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Female => 'F',
+            Self::Male => 'M',
+        }
+    }
+
+    /// What the letter, or a word that begins with it, stands for.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        match text.chars().next()?.to_ascii_uppercase() {
+            'F' => Some(Self::Female),
+            'M' => Some(Self::Male),
+            _ => None,
+        }
+    }
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The name, `set/person`: people of two data sets are never one.
+    pub name: String,
+    /// The sex, where the data set says it.
+    pub sex: Option<Sex>,
+}
+
 /// The faces of one or more data sets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faces {
     /// All of them, in the order of the data sets' files.
     pub faces: Vec<Face>,
-    /// Names of the people, `set/person`; of a set that does not say who is who, one per picture is not made up:
-    /// [`Faces::has_subjects`] is false of it.
-    pub subjects: Vec<String>,
-    /// Names of the views (`FL`, `HL`, `S`…; `left`…; a camera's name).
+    /// Where they come from.
+    pub sets: Vec<Set>,
+    /// The people. A data set that does not say who is who adds none.
+    pub subjects: Vec<Subject>,
+    /// Names of the views (`FL`, `HL`, `S`…; `left`…; a camera's name; [`ANY_VIEW`]). One name is one view in all data sets.
     pub views: Vec<String>,
     /// How many scenes there are.
     pub scenes: usize,
     /// What was left out.
     pub skipped: Vec<Skipped>,
+}
+
+impl Faces {
+    /// The faces of all of `parts`, in their order. A set whose name is taken already gets a number behind it.
+    #[must_use]
+    pub fn join(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            all.append(part);
+        }
+        all
+    }
+
+    fn append(&mut self, part: Self) {
+        let (set_offset, subject_offset, scene_offset) = (self.sets.len(), self.subjects.len(), self.scenes);
+        let mut new_names = Vec::with_capacity(part.sets.len());
+        for set in part.sets {
+            let is_taken = |name: &str| self.sets.iter().any(|other| other.name == name);
+            let numbered = (2..).map(|n| format!("{}~{n}", set.name));
+            let name = std::iter::once(set.name.clone()).chain(numbered).find(|name| !is_taken(name));
+            let name = name.unwrap_or_default();
+            new_names.push((set.name, name.clone()));
+            self.sets.push(Set { name, ..set });
+        }
+        self.subjects.extend(part.subjects.into_iter().map(|mut subject| {
+            let of_set = |old: &str| subject.name.strip_prefix(old)?.strip_prefix('/').map(str::to_owned);
+            let renamed = new_names.iter().find_map(|(old, new)| Some(format!("{new}/{}", of_set(old)?)));
+            subject.name = renamed.unwrap_or(subject.name);
+            subject
+        }));
+        let mut views: Vec<usize> = Vec::with_capacity(part.views.len());
+        for view in part.views {
+            let known = self.views.iter().position(|other| *other == view);
+            views.push(known.unwrap_or(self.views.len()));
+            if known.is_none() {
+                self.views.push(view);
+            }
+        }
+        self.faces.extend(part.faces.into_iter().map(|face| Face {
+            set: face.set + set_offset,
+            subject: face.subject.map(|subject| subject + subject_offset),
+            scene: face.scene + scene_offset,
+            view: views[face.view],
+            ..face
+        }));
+        self.scenes += part.scenes;
+        self.skipped.extend(part.skipped.into_iter().map(|s| Skipped { set: s.set + set_offset, ..s }));
+    }
+
+    /// The faces with these indices alone, copied; subjects, scenes and views keep their numbers.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let faces = indices.iter().filter_map(|&n| self.faces.get(n).cloned()).collect();
+        Self {
+            faces,
+            sets: self.sets.clone(),
+            subjects: self.subjects.clone(),
+            views: self.views.clone(),
+            scenes: self.scenes,
+            skipped: self.skipped.clone(),
+        }
+    }
+
+    /// Indices of all faces.
+    #[must_use]
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.faces.len()).collect()
+    }
+
+    /// How many faces of `indices` there are of each class, in the order of [`Expression::ALL`].
+    #[must_use]
+    pub fn class_counts(&self, indices: &[usize]) -> [usize; Expression::COUNT] {
+        let mut counts = [0; Expression::COUNT];
+        for class in indices.iter().filter_map(|&n| self.faces[n].expression) {
+            counts[class as usize] += 1;
+        }
+        counts
+    }
+
+    /// How many faces of `indices` there are of each view, in the order of [`Faces::views`].
+    #[must_use]
+    pub fn view_counts(&self, indices: &[usize]) -> Vec<usize> {
+        let mut counts = vec![0; self.views.len()];
+        indices.iter().for_each(|&n| counts[self.faces[n].view] += 1);
+        counts
+    }
+
+    /// How many faces of `indices` there are of each subject, in the order of [`Faces::subjects`]; those of nobody
+    /// known are left out.
+    #[must_use]
+    pub fn subject_counts(&self, indices: &[usize]) -> Vec<usize> {
+        let mut counts = vec![0; self.subjects.len()];
+        indices.iter().filter_map(|&n| self.faces[n].subject).for_each(|subject| counts[subject] += 1);
+        counts
+    }
+
+    /// Checks that `indices` have a face of every class; `what` names them in the message.
+    ///
+    /// # Errors
+    /// [`FacesError::NoSample`].
+    pub fn check_classes(&self, indices: &[usize], what: &str) -> Result<(), FacesError> {
+        let counts = self.class_counts(indices);
+        let missing: Vec<_> = Expression::ALL.into_iter().filter(|class| counts[*class as usize] == 0).collect();
+        if missing.is_empty() { Ok(()) } else { Err(FacesError::NoSample { what: what.to_owned(), missing }) }
+    }
+
+    /// Checks that no subject, and no picture, is in two of `parts` (each with its name).
+    ///
+    /// # Errors
+    /// [`FacesError::SubjectInTwoParts`] and [`FacesError::PictureInTwoParts`].
+    pub fn check_apart(&self, parts: &[(&str, &[usize])]) -> Result<(), FacesError> {
+        let mut subjects: HashMap<usize, &str> = HashMap::new();
+        let mut pictures: HashMap<usize, &str> = HashMap::new();
+        for &(part, indices) in parts {
+            for &n in indices {
+                let face = &self.faces[n];
+                let one = *pictures.entry(n).or_insert(part);
+                if one != part {
+                    let (one, other) = (one.to_owned(), part.to_owned());
+                    return Err(FacesError::PictureInTwoParts { file: face.source.clone(), one, other });
+                }
+                let Some(subject) = face.subject else { continue };
+                let one = *subjects.entry(subject).or_insert(part);
+                if one != part {
+                    let (one, other) = (one.to_owned(), part.to_owned());
+                    let subject = self.subjects[subject].name.clone();
+                    return Err(FacesError::SubjectInTwoParts { subject, one, other });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A face of nobody, with a number that its pixels and its file have.
+    pub(in crate::train) fn face(n: usize) -> Face {
+        let crop = Crop {
+            width: 2,
+            height: 1,
+            gray: vec![n as u8, (n / 256) as u8],
+            middle: (0.5, 0.0),
+            span: 2.0,
+            landmarks: None,
+        };
+        Face {
+            set: 0,
+            subject: None,
+            scene: n,
+            view: 0,
+            expression: None,
+            yaw_deg: None,
+            time_s: None,
+            crop,
+            source: PathBuf::from(format!("{n}.jpg")),
+        }
+    }
+
+    /// A set of these faces, seen from `any` side, without people.
+    pub(in crate::train) fn faces_of(faces: Vec<Face>) -> Faces {
+        let spec: DatasetSpec = "classes:pictures".parse().expect("a data set's name");
+        let scenes = faces.len();
+        let set = Set { name: "set".to_owned(), spec };
+        Faces { faces, sets: vec![set], views: vec![ANY_VIEW.to_owned()], scenes, ..Faces::default() }
+    }
+
+    fn of_one(name: &str, view: &str) -> Faces {
+        let subject = Subject { name: format!("set/{name}"), sex: Some(Sex::Female) };
+        let face = Face { subject: Some(0), expression: Some(Expression::Happy), ..face(0) };
+        Faces { subjects: vec![subject], views: vec![view.to_owned()], ..faces_of(vec![face]) }
+    }
+
+    #[test]
+    fn people_and_scenes_of_two_sets_are_never_one() {
+        let joined = Faces::join([of_one("F01", "S"), of_one("F01", "S"), of_one("F01", "HL")]);
+        let names: Vec<&str> = joined.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        assert_eq!(names, ["set/F01", "set~2/F01", "set~3/F01"]);
+        let of = |key: fn(&Face) -> usize| joined.faces.iter().map(key).collect::<Vec<_>>();
+        assert_eq!(of(|face| face.subject.unwrap_or(9)), [0, 1, 2]);
+        assert_eq!((of(|face| face.scene), joined.scenes), (vec![0, 1, 2], 3));
+        assert_eq!((of(|face| face.view), of(|face| face.set)), (vec![0, 0, 1], vec![0, 1, 2]));
+        let (last, rest) = (joined.select(&[2]), joined.select(&[0, 1]));
+        assert_eq!((last.faces[0].view, rest.faces.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_class_without_a_sample_is_named() {
+        let all = Expression::ALL.into_iter().filter(|class| *class != Expression::Afraid);
+        let faces = faces_of(all.enumerate().map(|(n, class)| Face { expression: Some(class), ..face(n) }).collect());
+        let message =
+            faces.check_classes(&faces.all(), "the training part").expect_err("afraid is missing").to_string();
+        assert!(message.contains("the training part") && message.contains("afraid") && !message.contains("happy"));
+    }
+
+    #[test]
+    fn a_subject_in_two_parts_is_named() {
+        let mut faces = of_one("F01", "S");
+        faces.faces.push(Face { subject: Some(0), ..face(1) });
+        let message = faces.check_apart(&[("training", &[0]), ("test", &[1])]).expect_err("in both").to_string();
+        assert!(message.contains("set/F01 is in training and in test"), "{message}");
+        assert!(faces.check_apart(&[("training", &[0, 1]), ("test", &[])]).is_ok());
+        assert!(faces.check_apart(&[("training", &[0]), ("test", &[0])]).is_err());
+    }
+
+    #[test]
+    fn a_report_groups_what_was_left_out() {
+        let mut faces = of_one("F01", "S");
+        faces.skipped =
+            (0..500).map(|n| Skipped { set: 0, source: format!("{n}.jpg").into(), reason: "dark".into() }).collect();
+        let report = faces.report();
+        assert!(report.contains("left out 500: dark (0.jpg, 1.jpg, 2.jpg, …)"), "{report}");
+        assert!(report.contains("1 person") && report.contains("S 1") && report.contains("happy 1"), "{report}");
+        assert_eq!(report.lines().count(), 4);
+    }
 }

@@ -10,11 +10,14 @@
 //! our own stands in `docs/design/training.md`.
 
 pub mod batch;
+pub mod datasets;
 pub mod evaluate;
 pub mod export;
 pub mod faces;
+pub mod folds;
 pub mod graph;
 pub mod metrics;
 pub mod network;
 pub mod onnx;
+pub mod prepare;
 pub mod report;

@@ -1,0 +1,207 @@
+//! What one view sees of one frame: decoded, its faces found, followed, measured and cut out.
+//!
+//! The live pipeline has one such chain a camera; training prepares its pictures with the very same.
+
+use std::time::{Duration, Instant};
+
+use super::align::{self, CutFormat};
+use super::appearance::Appearance;
+use super::associate::Candidate;
+use super::detect::Detector;
+use super::pose::head_pose;
+use super::quality::{Evidence, quality};
+use super::track::Tracker;
+use crate::config;
+use crate::frame::Frame;
+use crate::image::Image;
+use crate::image::decode::{DecodeError, Decoder};
+use crate::image::warp::Layout;
+use crate::infer::manifest::{Channels, Model};
+use crate::infer::{InferError, Placement, Runtime};
+use crate::scene::{CUT_SIDE, FaceCuts, FaceView};
+
+/// Why a view cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages are the sources'")]
+pub enum ViewError {
+    #[error(transparent)]
+    Load(InferError),
+    #[error("a model cannot be used: {0}. Is the manifest right?")]
+    Unfit(#[source] InferError),
+    #[error("libjpeg-turbo cannot be set up")]
+    Decoder(#[from] DecodeError),
+}
+
+/// The chain of one view.
+pub struct View {
+    decoder: Decoder,
+    tracker: Tracker,
+    cut: CutFormat,
+    image: Image,
+    seen: Seen,
+    /// The planes of a face that is cut out as a picture.
+    planes: Vec<f32>,
+}
+
+/// What one view saw in the present frame.
+#[derive(Default)]
+pub struct Seen {
+    /// Why the frame could not be decoded.
+    pub unreadable: Option<DecodeError>,
+    /// The faces.
+    pub faces: Vec<FaceView>,
+    /// What each of them looks like.
+    pub looks: Vec<Appearance>,
+    /// The aligned faces, one after another: [`CutFormat::values`] values each.
+    pub cuts: Vec<f32>,
+    /// How long it took.
+    pub took: ViewTimes,
+}
+
+/// How long the stages of one view took.
+#[derive(Clone, Copy, Default)]
+#[allow(missing_docs, reason = "as in `StageTimes`")]
+pub struct ViewTimes {
+    pub decode: Duration,
+    pub find: Duration,
+    pub cut: Duration,
+}
+
+impl View {
+    /// A view with a `detector` of its own, run once so that the first frame is as fast as the others. Its searches fall
+    /// on every k-th frame, shifted by `phase` frames.
+    ///
+    /// # Errors
+    /// Every [`ViewError`].
+    pub fn new(
+        runtime: &Runtime,
+        detector: &Model,
+        settings: config::Detection,
+        cut: CutFormat,
+        phase: u32,
+    ) -> Result<Self, ViewError> {
+        let session = runtime.session(detector, Placement::ONE_THREAD).map_err(ViewError::Load)?;
+        let mut detector = Detector::new(session, settings.threshold);
+        detector.warm_up(settings).map_err(ViewError::Unfit)?;
+        Ok(Self {
+            decoder: Decoder::new(settings.decode_width)?,
+            tracker: Tracker::new(detector, settings, phase),
+            cut,
+            image: Image::default(),
+            seen: Seen::default(),
+            planes: Vec::new(),
+        })
+    }
+
+    /// Looks at `frame`; what it shows is then in [`View::seen`]. Without a frame nothing is seen.
+    ///
+    /// # Errors
+    /// [`InferError::Run`].
+    pub fn step(&mut self, frame: Option<&Frame>) -> Result<(), InferError> {
+        let Self { decoder, tracker, cut, image, seen, .. } = self;
+        seen.clear();
+        let Some(frame) = frame else { return Ok(()) };
+        let mut watch = Stopwatch::start();
+        if let Err(error) = decoder.step(frame, image) {
+            seen.unreadable = Some(error);
+            return Ok(());
+        }
+        seen.took.decode = watch.lap();
+        let tracks = tracker.step(image, frame.captured_at)?;
+        seen.took.find = watch.lap();
+        for track in tracks {
+            let mut face = FaceView {
+                camera: frame.camera,
+                seq: frame.seq,
+                captured_at: frame.captured_at,
+                track: track.id,
+                rect: track.face.rect,
+                landmarks: track.face.landmarks,
+                score: track.face.score,
+                pose: head_pose(&track.face.landmarks),
+                quality: 0.0,
+            };
+            let from = seen.cuts.len();
+            seen.cuts.resize(from + cut.values(), 0.0);
+            let pixels = &mut seen.cuts[from..];
+            let frame_from_cut = align::cut(image, &face, *cut, 0, pixels);
+            face.quality = quality(Evidence {
+                score: face.score,
+                frame_per_cut: frame_from_cut.scale(),
+                yaw_deg: face.pose.yaw_deg,
+                cut: pixels,
+                size: cut.size,
+            });
+            seen.looks.push(Appearance::of(image, face.rect));
+            seen.faces.push(face);
+        }
+        seen.took.cut = watch.lap();
+        Ok(())
+    }
+
+    /// What it saw in the present frame.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// The present frame, decoded; undefined if that could not be.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Forgets every face: the next frame has nothing to do with the last.
+    pub fn reset(&mut self) {
+        self.tracker.reset();
+    }
+
+    /// Adds the faces that it sees as pictures.
+    pub fn cut_faces(&mut self, cuts: &mut FaceCuts) {
+        // Values 0 to 255, as the pixels are.
+        let layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
+        let format = CutFormat { size: CUT_SIDE, layout };
+        self.planes.resize(format.values(), 0.0);
+        for face in &self.seen.faces {
+            align::cut(&self.image, face, format, 0, &mut self.planes);
+            cuts.of.push((face.camera, face.track));
+            let (blue, rest) = self.planes.split_at(CUT_SIDE * CUT_SIDE);
+            let (green, red) = rest.split_at(CUT_SIDE * CUT_SIDE);
+            let pixels = blue.iter().zip(green).zip(red);
+            cuts.pixels.extend(pixels.flat_map(|((b, g), r)| [*b, *g, *r].map(|value| value.round() as u8)));
+        }
+    }
+}
+
+impl Seen {
+    /// Its faces, for [`Associator::step`](super::associate::Associator::step).
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        let faces = self.faces.iter().zip(&self.looks);
+        faces.map(|(face, look)| Candidate { camera: face.camera, track: face.track, appearance: *look })
+    }
+
+    fn clear(&mut self) {
+        self.unreadable = None;
+        self.faces.clear();
+        self.looks.clear();
+        self.cuts.clear();
+        self.took = ViewTimes::default();
+    }
+}
+
+/// Measures one stretch after another.
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// One that runs from now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since the last call, or since the start.
+    pub fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.0, now)
+    }
+}
