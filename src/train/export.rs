@@ -96,7 +96,7 @@ impl Export<'_> {
         let channels = if graph.channels == 1 { Channels::Gray } else { Channels::Bgr };
         let metrics = card.figures.iter().flat_map(|evaluation| {
             let of = |figure: &str| format!("{} {figure}", evaluation.data);
-            let metrics = &evaluation.metrics;
+            let metrics = &evaluation.figures.metrics;
             [("accuracy", metrics.accuracy), ("macro_f1", metrics.macro_f1), ("ece", metrics.ece)]
                 .map(|(figure, value)| (of(figure), (value * 1e4).round() / 1e4))
         });

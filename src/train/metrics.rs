@@ -13,6 +13,7 @@
 
 mod bootstrap;
 mod calibration;
+mod figures;
 mod retrieval;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use bootstrap::{Difference, paired_bootstrap};
 pub use calibration::{BINS, Bin, ece, fit_temperature, nll, reliability};
+pub use figures::{Answers, Figures, Fused};
 pub use retrieval::{Pictured, Retrieval, retrieval};
 
 use crate::config::Rule;

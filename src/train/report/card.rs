@@ -1,6 +1,6 @@
 //! The model card: what a model is, what went into it, how good it is, and where it must not be used.
 
-use super::{Run, percent, table};
+use super::{Run, table};
 use crate::train::evaluate::Evaluation;
 
 /// A data set that a model was trained on.
@@ -91,35 +91,5 @@ impl Card {
             "Accuracy is over all pictures; a face that was not found is wrong.\n\n{}",
             told.collect::<Vec<_>>().join("\n")
         )
-    }
-}
-
-impl Evaluation {
-    /// The figures as tables, without the confusion.
-    #[must_use]
-    pub fn to_markdown(&self) -> String {
-        let Self { data, metrics, fused, retrieval, .. } = self;
-        let figure = |name: &str, value: String| vec![name.to_owned(), value];
-        let mut rows = vec![
-            figure("pictures", metrics.faces.to_string()),
-            figure("faces found", metrics.found.to_string()),
-            figure("accuracy, %", percent(metrics.accuracy)),
-            figure("accuracy of found faces, %", percent(metrics.accuracy_found)),
-            figure("macro-F1, %", percent(metrics.macro_f1)),
-            figure("expected calibration error, %", percent(metrics.ece)),
-            figure("negative log-likelihood", format!("{:.3}", metrics.nll)),
-        ];
-        if metrics.per_angle.0.len() > 1 {
-            let angles = metrics.per_angle.0.iter();
-            rows.extend(angles.map(|(view, accuracy)| figure(&format!("accuracy from {view}, %"), percent(*accuracy))));
-        }
-        if let Some(fused) = fused {
-            let of = format!("accuracy of {} scenes, {:.1} views fused, %", fused.scenes, fused.views);
-            rows.push(figure(&of, percent(fused.accuracy)));
-        }
-        if let Some(retrieval) = retrieval {
-            rows.push(figure("cross-view retrieval, mAP", format!("{:.3}", retrieval.mean_average_precision)));
-        }
-        table(&[data, "value"], &rows)
     }
 }
