@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::{DType, TensorData};
 use burn_store::burn_pack::Tensor as Stored;
 use burn_store::{
