@@ -21,6 +21,8 @@ pub mod methods;
 pub mod network;
 pub mod prepare;
 pub mod regions;
+#[cfg(test)]
+mod sample;
 pub mod sheet;
 pub mod swap;
 pub mod warp_field;
