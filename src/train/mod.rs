@@ -31,6 +31,7 @@ pub mod recipe;
 pub mod regions;
 pub mod report;
 pub mod run;
+pub mod sample;
 pub mod sheet;
 pub mod study;
 pub mod swap;
