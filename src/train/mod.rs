@@ -19,5 +19,6 @@ pub mod graph;
 pub mod metrics;
 pub mod network;
 pub mod onnx;
+pub mod plot;
 pub mod prepare;
 pub mod report;
