@@ -5,11 +5,11 @@ use crate::image::warp::{Border, Layout, Similarity, warp};
 use crate::scene::{FaceView, Point};
 
 /// Side of the cut in units of the face's scale: from above the brows to below the chin, as FER2013 is cropped.
-const SIDE: f32 = 2.35;
+pub(crate) const SIDE: f32 = 2.35;
 /// Height of the cut's middle between the eyes (0) and the mouth (1).
-const MIDDLE: f32 = 0.45;
+pub(crate) const MIDDLE: f32 = 0.45;
 /// Distance between the eyes' and the mouth's middle over that between the eyes, of the mean face seen from the front.
-const EYES_MOUTH_PER_EYES: f32 = 1.05;
+pub(crate) const EYES_MOUTH_PER_EYES: f32 = 1.05;
 
 /// Maps the pixels of an upright `size` x `size` cut of the face to the full frame.
 ///

@@ -1,6 +1,7 @@
 //! Cuts a region out of a picture: turned, scaled, filtered, and laid out as a model wants it.
 //!
-//! The same function feeds the detector and the encoder, when serving and when training.
+//! The same function feeds the detector and the encoder, when serving and when training; training, whose pictures are
+//! grey already and are also squeezed, mirrored and bent, has two more ways into the same sampler.
 
 use super::Image;
 use crate::infer::manifest::Channels;
@@ -48,6 +49,60 @@ impl Similarity {
     }
 }
 
+/// An affine map of points of the cut-out to points of the picture: a [`Similarity`] that may also squeeze and mirror.
+/// `x = x[0] * u + x[1] * v + x[2]`, and so for y.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the formula says it")]
+pub struct Affine {
+    pub x: [f32; 3],
+    pub y: [f32; 3],
+}
+
+impl From<Similarity> for Affine {
+    fn from(s: Similarity) -> Self {
+        Self { x: [s.a, -s.b, s.tx], y: [s.b, s.a, s.ty] }
+    }
+}
+
+impl Affine {
+    /// The point of the picture that belongs to a point of the cut-out.
+    #[must_use]
+    pub fn apply(&self, u: f32, v: f32) -> (f32, f32) {
+        (self.x[0] * u + self.x[1] * v + self.x[2], self.y[0] * u + self.y[1] * v + self.y[2])
+    }
+
+    /// The map that applies `first`, then this one.
+    #[must_use]
+    pub fn after(&self, first: &Self) -> Self {
+        let row = |r: [f32; 3]| {
+            let along = |n: usize| r[0] * first.x[n] + r[1] * first.y[n];
+            [along(0), along(1), along(2) + r[2]]
+        };
+        Self { x: row(self.x), y: row(self.y) }
+    }
+
+    /// Pixels of the picture a pixel of the cut-out, the geometric mean over the directions.
+    #[must_use]
+    pub fn scale(&self) -> f32 {
+        (self.x[0] * self.y[1] - self.x[1] * self.y[0]).abs().sqrt()
+    }
+}
+
+/// A picture in memory: `width * height` times `C` bytes, rows without padding.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Pixels<'a, const C: usize> {
+    pub width: usize,
+    pub height: usize,
+    pub values: &'a [u8],
+}
+
+impl<'a> From<&'a Image> for Pixels<'a, 3> {
+    fn from(image: &'a Image) -> Self {
+        Self { width: image.width, height: image.height, values: &image.rgb }
+    }
+}
+
 /// What a cut-out shows where it reaches beyond the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Border {
@@ -91,9 +146,10 @@ pub fn warp(
     layout: Layout,
     out: &mut [f32],
 ) {
-    let taps = (picture_from_cut.scale() / 2.0).ceil().clamp(1.0, 8.0) as usize;
+    let taps = taps(picture_from_cut.scale());
     let gain = 1.0 / (layout.std * (taps * taps) as f32 * SAMPLE_ONE);
-    let region = Region { sampler: Sampler { image, border }, picture_from_cut, width, height, taps };
+    let sampler = Sampler { picture: image.into(), border };
+    let region = Region { sampler, picture_from_cut: picture_from_cut.into(), width, height, taps };
     out.fill(-layout.mean / layout.std);
     match layout.channels {
         Channels::Bgr => {
@@ -112,22 +168,67 @@ pub fn warp(
     }
 }
 
+/// The same of a grey picture, which may also be squeezed and mirrored: `out` becomes `width * height` values from 0 to
+/// 255; the nearest pixel stands beyond the border.
+pub fn warp_gray(picture: Pixels<'_, 1>, picture_from_cut: Affine, (width, height): (usize, usize), out: &mut [f32]) {
+    let taps = taps(picture_from_cut.scale());
+    let gain = 1.0 / ((taps * taps) as f32 * SAMPLE_ONE);
+    out.fill(0.0);
+    let sampler = Sampler { picture, border: Border::Nearest };
+    let region = Region { sampler, picture_from_cut, width, height, taps };
+    region.each_sample(|at, [value]| out[at] += value as f32 * gain);
+}
+
+/// The same of a grey picture that is bent on the way: `displacement` says by how many pixels of the picture the point
+/// (x, y) of it is moved aside before it is read.
+pub fn warp_gray_bent(
+    picture: Pixels<'_, 1>,
+    picture_from_cut: Affine,
+    (width, height): (usize, usize),
+    displacement: impl Fn(f32, f32) -> (f32, f32),
+    out: &mut [f32],
+) {
+    let taps = taps(picture_from_cut.scale());
+    let gain = 1.0 / ((taps * taps) as f32 * SAMPLE_ONE);
+    let sampler = Sampler { picture, border: Border::Nearest };
+    // The field is smooth: all samples of a pixel are moved alike.
+    let reach = |n: usize| (n as f32 + 0.5) / taps as f32 - 0.5;
+    for v in 0..height {
+        for u in 0..width {
+            let (x, y) = picture_from_cut.apply(u as f32, v as f32);
+            let (dx, dy) = displacement(x, y);
+            let mut sum = 0;
+            for tap in 0..taps * taps {
+                let (x, y) = picture_from_cut.apply(u as f32 + reach(tap % taps), v as f32 + reach(tap / taps));
+                let [value] = sampler.at(fixed(x + dx), fixed(y + dy));
+                sum += value;
+            }
+            out[v * width + u] = sum as f32 * gain;
+        }
+    }
+}
+
+/// Samples a side of each pixel of a cut-out of this scale.
+fn taps(scale: f32) -> usize {
+    (scale / 2.0).ceil().clamp(1.0, 8.0) as usize
+}
+
 /// A region of a picture, and the grid of samples that it is read by.
-struct Region<'a> {
-    sampler: Sampler<'a>,
-    picture_from_cut: Similarity,
+struct Region<'a, const C: usize> {
+    sampler: Sampler<'a, C>,
+    picture_from_cut: Affine,
     width: usize,
     height: usize,
     /// Samples a side of each pixel of the cut-out.
     taps: usize,
 }
 
-impl Region<'_> {
+impl<const C: usize> Region<'_, C> {
     /// Calls `take` with every sample and the pixel of the cut-out that it belongs to.
     #[inline]
-    fn each_sample(&self, mut take: impl FnMut(usize, [u32; 3])) {
+    fn each_sample(&self, mut take: impl FnMut(usize, [u32; C])) {
         let offset = |n: usize| (n as f32 + 0.5) / self.taps as f32 - 0.5;
-        let (dx, dy) = (fixed(self.picture_from_cut.a), fixed(self.picture_from_cut.b));
+        let (dx, dy) = (fixed(self.picture_from_cut.x[0]), fixed(self.picture_from_cut.y[0]));
         for v in 0..self.height {
             for tap in 0..self.taps * self.taps {
                 let (u, v_tap) = (offset(tap % self.taps), v as f32 + offset(tap / self.taps));
@@ -165,49 +266,56 @@ fn blend(a: u32, b: u32, share_of_b: u32) -> u32 {
     a * ((1 << WEIGHT_BITS) - share_of_b) + b * share_of_b
 }
 
-struct Sampler<'a> {
-    image: &'a Image,
+struct Sampler<'a, const C: usize> {
+    picture: Pixels<'a, C>,
     border: Border,
 }
 
-impl Sampler<'_> {
+impl<const C: usize> Sampler<'_, C> {
     /// Whether all four pixels around the point are in the picture.
     fn is_inside(&self, x: i64, y: i64) -> bool {
         let (x, y) = (x >> FRACTION_BITS, y >> FRACTION_BITS);
-        x >= 0 && y >= 0 && x + 1 < self.image.width as i64 && y + 1 < self.image.height as i64
+        x >= 0 && y >= 0 && x + 1 < self.picture.width as i64 && y + 1 < self.picture.height as i64
     }
 
-    /// Red, green and blue, in units of 1 / [`SAMPLE_ONE`], at a point that is inside.
+    /// The channels, in units of 1 / [`SAMPLE_ONE`], at any point.
     #[inline]
-    fn inner(&self, x: i64, y: i64) -> [u32; 3] {
-        let row = self.image.width * 3;
-        let at = (y >> FRACTION_BITS) as usize * row + (x >> FRACTION_BITS) as usize * 3;
-        let (top, bottom) = (&self.image.rgb[at..at + 6], &self.image.rgb[at + row..at + row + 6]);
-        let (fx, fy) = (weight(x), weight(y));
-        // Written out: `map` on an array is not inlined here, which costs as much again.
-        let channel = |c: usize| {
-            let along = |pair: &[u8]| blend(pair[c].into(), pair[c + 3].into(), fx);
-            blend(along(top), along(bottom), fy)
-        };
-        [channel(0), channel(1), channel(2)]
+    fn at(&self, x: i64, y: i64) -> [u32; C] {
+        if self.is_inside(x, y) { self.inner(x, y) } else { self.outer(x, y) }
     }
 
-    /// The same at any point.
-    fn outer(&self, x: i64, y: i64) -> [u32; 3] {
+    /// The same at a point that is inside.
+    #[inline]
+    fn inner(&self, x: i64, y: i64) -> [u32; C] {
+        let row = self.picture.width * C;
+        let at = (y >> FRACTION_BITS) as usize * row + (x >> FRACTION_BITS) as usize * C;
+        let (top, bottom) = (&self.picture.values[at..at + 2 * C], &self.picture.values[at + row..at + row + 2 * C]);
+        let (fx, fy) = (weight(x), weight(y));
+        // A loop: `map` on an array is not inlined here, which costs as much again.
+        let mut channels = [0; C];
+        for (c, channel) in channels.iter_mut().enumerate() {
+            let along = |pair: &[u8]| blend(pair[c].into(), pair[c + C].into(), fx);
+            *channel = blend(along(top), along(bottom), fy);
+        }
+        channels
+    }
+
+    /// The same at a point that is not.
+    fn outer(&self, x: i64, y: i64) -> [u32; C] {
         let (left, top) = (x >> FRACTION_BITS, y >> FRACTION_BITS);
         let (p00, p10) = (self.pixel(left, top), self.pixel(left + 1, top));
         let (p01, p11) = (self.pixel(left, top + 1), self.pixel(left + 1, top + 1));
         let (fx, fy) = (weight(x), weight(y));
-        [0, 1, 2].map(|c| blend(blend(p00[c], p10[c], fx), blend(p01[c], p11[c], fx), fy))
+        std::array::from_fn(|c| blend(blend(p00[c], p10[c], fx), blend(p01[c], p11[c], fx), fy))
     }
 
-    fn pixel(&self, x: i64, y: i64) -> [u32; 3] {
-        let (right, bottom) = (self.image.width as i64 - 1, self.image.height as i64 - 1);
+    fn pixel(&self, x: i64, y: i64) -> [u32; C] {
+        let (right, bottom) = (self.picture.width as i64 - 1, self.picture.height as i64 - 1);
         if self.border == Border::Black && (x < 0 || y < 0 || x > right || y > bottom) {
-            return [0; 3];
+            return [0; C];
         }
-        let at = (y.clamp(0, bottom) as usize * self.image.width + x.clamp(0, right) as usize) * 3;
-        [0, 1, 2].map(|c| self.image.rgb[at + c].into())
+        let at = (y.clamp(0, bottom) as usize * self.picture.width + x.clamp(0, right) as usize) * C;
+        std::array::from_fn(|c| self.picture.values[at + c].into())
     }
 }
 
@@ -274,5 +382,35 @@ mod tests {
         let identity = Similarity { a: 1.0, b: 0.0, tx: 0.0, ty: 0.0 };
         warp(&image, identity, (1, 1), Border::Nearest, layout, &mut out);
         assert_eq!(out, [10.0, 5.0, 0.0]);
+    }
+
+    #[test]
+    fn a_grey_picture_is_cut_as_a_coloured_one_and_bent_by_nothing_stays_the_same() {
+        let image = ramp(60, 50);
+        let gray: Vec<u8> = image.rgb.iter().step_by(3).copied().collect();
+        let picture = Pixels { width: 60, height: 50, values: &gray };
+        for scale in [0.4, 1.3, 3.1] {
+            let from = Similarity { a: scale, b: 0.2 * scale, tx: 3.0, ty: -2.0 };
+            let coloured = cut(&image, from, (16, 16), Border::Nearest);
+            let (mut plain, mut bent) = (vec![0.0; 256], vec![0.0; 256]);
+            warp_gray(picture, from.into(), (16, 16), &mut plain);
+            warp_gray_bent(picture, from.into(), (16, 16), |_, _| (0.0, 0.0), &mut bent);
+            for ((coloured, plain), bent) in coloured.into_iter().zip(plain).zip(bent) {
+                assert!((coloured - plain).abs() < 1e-3, "{coloured} is not {plain}");
+                assert_close(bent, plain);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mirrored_and_squeezed_cut_reads_where_its_map_says() {
+        let image = ramp(50, 50);
+        let gray: Vec<u8> = image.rgb.iter().step_by(3).copied().collect();
+        let mirror = Affine { x: [-1.0, 0.0, 7.0], y: [0.0, 1.0, 0.0] };
+        let squeeze = Affine { x: [1.2, 0.0, 8.0], y: [0.1, 0.8, 5.0] };
+        let mut out = [0.0; 64];
+        warp_gray(Pixels { width: 50, height: 50, values: &gray }, squeeze.after(&mirror), (8, 8), &mut out);
+        let (x, y) = squeeze.apply(7.0 - 2.0, 3.0);
+        assert_close(out[3 * 8 + 2], x + 2.0 * y);
     }
 }

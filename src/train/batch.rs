@@ -1,9 +1,24 @@
-//! What a training step works on: faces, each changed in some way.
+//! What a training step works on: faces, each changed in some way, and the pictures that come of them.
 
+use std::borrow::Cow;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rayon::prelude::*;
+
+use super::augment::{self, Renderer};
+use super::faces::Faces;
+use super::swap::swap;
+use super::warp_field::{Field, Warp};
 use crate::scene::Expression;
 
+/// What is subtracted from grey values before the network sees them.
+pub const MEAN: f32 = 127.5;
+/// What the difference is divided by.
+pub const STD: f32 = 64.0;
+
 /// One picture of a batch: which face, and what is done to it before the network sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shot {
     /// An index into [`Faces::faces`](super::faces::Faces::faces).
     pub face: usize,
@@ -13,29 +28,73 @@ pub struct Shot {
     pub change: Change,
 }
 
+impl Shot {
+    /// The face as it is.
+    #[must_use]
+    pub fn plain(face: usize) -> Self {
+        Self { face, seed: 0, change: Change::None }
+    }
+}
+
 /// A change that is not mere augmentation.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Change {
     /// None.
     #[default]
     None,
     /// A local warp that may change the expression (ContraWarping's negatives).
-    LocalWarp,
-    /// A resampling that moves nothing: so that blur does not tell a warped picture from one that is not.
-    ShamWarp,
+    LocalWarp(Warp),
+    /// An affine warp about as large, which leaves the expression alone: so that being warped tells nothing.
+    ShamWarp(Warp),
     /// Eyes, brows, nose and mouth of this face, in the face with this index (SSL-FER's FaceSwap).
     SwapInto(usize),
 }
 
-/// The pictures of one step. Methods add what their loss needs in [`Batch::group`] and [`Batch::partner`].
-#[derive(Clone, Debug, Default)]
+/// The pictures of one step.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The pictures, in the order in which the network sees them.
     pub shots: Vec<Shot>,
-    /// One number a shot; equal numbers are positives of each other (a scene, a subject's expression, an image…).
+    /// One number a shot; equal numbers belong together (of one scene, of one picture…): what that means is the method's.
     pub group: Vec<usize>,
     /// One label a shot, where it is known.
     pub label: Vec<Option<Expression>>,
-    /// One number a shot, free for the method: the row that it is paired with, or whose negative it is.
-    pub partner: Vec<usize>,
+}
+
+impl Batch {
+    /// Adds a picture.
+    pub fn push(&mut self, faces: &Faces, shot: Shot, group: usize) {
+        self.label.push(faces.faces.get(shot.face).and_then(|face| face.expression));
+        self.group.push(group);
+        self.shots.push(shot);
+    }
+}
+
+/// The pictures of `shots`: (M, 1, side, side), normalised by [`MEAN`] and [`STD`]. A shot of a face that is not there
+/// stays blank.
+///
+/// Each depends on its own seed alone, not on the others nor on the number of threads.
+#[must_use]
+pub fn render(faces: &Faces, shots: &[Shot], side: usize, settings: &augment::Settings) -> Vec<f32> {
+    let mut pixels = vec![0.0; shots.len() * side * side];
+    let pictures = pixels.par_chunks_exact_mut(side * side).zip(shots);
+    pictures.for_each_init(Renderer::default, |renderer, (out, shot)| {
+        let Some(face) = faces.faces.get(shot.face) else { return };
+        let mut rng = StdRng::seed_from_u64(shot.seed);
+        let mut crop = Cow::Borrowed(&face.crop);
+        let field = match shot.change {
+            Change::None => None,
+            Change::LocalWarp(warp) => Some(Field::local(&crop, warp, &mut rng)),
+            Change::ShamWarp(warp) => Some(Field::sham(&crop, warp, &mut rng)),
+            Change::SwapInto(outer) => {
+                if let Some(swapped) = faces.faces.get(outer).and_then(|outer| swap(face, outer)) {
+                    crop = Cow::Owned(swapped);
+                }
+                None
+            }
+        };
+        renderer.render(&crop, field.as_ref(), side, settings, &mut rng, out);
+        out.iter_mut().for_each(|value| *value = (*value - MEAN) / STD);
+    });
+    pixels
 }

@@ -33,7 +33,7 @@ use crate::fuse::rules::{Opinion, fuse};
 use crate::scene::{Expression, Logits};
 
 /// What a model said of one picture of a face whose expression is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Who it is, where that is known.
     pub subject: Option<usize>,

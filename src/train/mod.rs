@@ -9,16 +9,31 @@
 //! One trainer serves all methods; a method is a pair builder and a loss. What of a method is its authors' and what is
 //! our own stands in `docs/design/training.md`.
 
+pub mod augment;
 pub mod batch;
+pub mod checkpoint;
 pub mod datasets;
+pub mod descriptors;
 pub mod evaluate;
 pub mod export;
 pub mod faces;
+pub mod fault;
 pub mod folds;
 pub mod graph;
+pub mod journal;
+pub mod losses;
+pub mod methods;
 pub mod metrics;
 pub mod network;
 pub mod onnx;
 pub mod plot;
 pub mod prepare;
+pub mod recipe;
+pub mod regions;
 pub mod report;
+pub mod run;
+pub mod sheet;
+pub mod study;
+pub mod swap;
+pub mod trainer;
+pub mod warp_field;

@@ -62,11 +62,10 @@ fn open(clip: &Clip) -> Result<Recording, PrepareError> {
 /// The frame sets that a replay as fast as possible would form.
 fn sets_of(recording: Recording) -> impl Iterator<Item = FrameSet> {
     let views = recording.take.as_ref().map(|take| &take.views[..]).unwrap_or_default();
-    let timing = |(n, source): (usize, &Box<dyn Source>)| Timing {
-        period: source.stream().period,
-        offset_ns: views.get(n).map_or(0, |view| view.camera.offset_ns),
-    };
-    let timings: Vec<Timing> = recording.sources.iter().enumerate().map(timing).collect();
+    let offsets = views.iter().map(|view| view.camera.offset_ns).chain(std::iter::repeat(0));
+    let sources = recording.sources.iter().zip(offsets);
+    let timings: Vec<Timing> =
+        sources.map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns }).collect();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
     let matcher = Matcher::new(&timings, allowance, recording.starts_at);
     sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources))

@@ -1,0 +1,431 @@
+//! How a picture is changed before the network sees it: framing, light, sharpness, noise, holes.
+//!
+//! A picture is read once, by the sampler that also serves the live pipeline: framing, mirroring and bending are one map.
+//! A smaller picture (`small`) is read at its own size, gets its noise and its JPEG there, and is then enlarged, as a
+//! face far from a camera is. With [`Settings::none`] the result is what the live pipeline would cut.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand_distr::StandardNormal;
+use serde::{Deserialize, Deserializer, Serialize};
+use turbojpeg::{Compressor, Decompressor, Subsamp};
+
+use super::faces::Crop;
+use super::fault;
+use super::regions::{Ellipse, Regions};
+use super::warp_field::Field;
+use crate::image::warp::{Affine, Pixels, warp_gray, warp_gray_bent};
+
+/// How much pictures may change. In a recipe: `augment = { preset = "strong", noise = 0.5 }`, a preset and what
+/// differs from it, or every key. All ranges are [O], but those of framing and contrast, which follow the released
+/// codes of SSL-FER and CRS-CONT ([C]: side of the crop from 0.77 of the picture's, flip 0.5, brightness and contrast 0.4).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct Settings {
+    /// Probability that it is mirrored.
+    pub flip: f32,
+    /// Largest turn to either side, degrees.
+    pub rotation_deg: f32,
+    /// Smallest and largest side of what is cut, in units of the usual cut: below 1 is closer.
+    pub zoom: [f32; 2],
+    /// Largest shift along each axis, in units of the usual cut's side.
+    pub shift: f32,
+    /// Largest stretch of one axis against the other: 0.1 is by a tenth.
+    pub stretch: f32,
+    /// Largest change of exposure: 0.4 divides or multiplies the brightness by up to 1.4; what becomes too bright is white.
+    pub brightness: f32,
+    /// Largest change of contrast around the picture's mean: 0.4 divides or multiplies it by up to 1.4.
+    pub contrast: f32,
+    /// Largest change of the exponent of brightness: 0.4 divides or multiplies it by up to 1.4.
+    pub gamma: f32,
+    /// Largest strength of light from one side, 0 to 1: 0.5 leaves 0.5 of the light on one side, 1.5 on the other.
+    pub light: f32,
+    /// Probability that the face is taken from further away, so that it has fewer pixels than the network reads.
+    pub small: f32,
+    /// Pixels that its cut then has across, at least.
+    pub small_side: usize,
+    /// Largest standard deviation of the noise, in units of the picture's own.
+    pub noise: f32,
+    /// Probability of JPEG.
+    pub jpeg: f32,
+    /// Its lowest quality, 1 to 100; the highest is 90.
+    pub jpeg_quality: i32,
+    /// Probability that a rectangle is blanked (Z. Zhong and others, "Random Erasing", 2017).
+    pub erase: f32,
+    /// Largest share of the picture that it covers.
+    pub erase_share: f32,
+    /// Probability that an eye or the mouth is blanked by an ellipse (SSL-FER [C]: 0.8).
+    pub cover: f32,
+}
+
+impl Settings {
+    /// Changes nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            flip: 0.0,
+            rotation_deg: 0.0,
+            zoom: [1.0, 1.0],
+            shift: 0.0,
+            stretch: 0.0,
+            brightness: 0.0,
+            contrast: 0.0,
+            gamma: 0.0,
+            light: 0.0,
+            small: 0.0,
+            small_side: 24,
+            noise: 0.0,
+            jpeg: 0.0,
+            jpeg_quality: 40,
+            erase: 0.0,
+            erase_share: 0.15,
+            cover: 0.0,
+        }
+    }
+
+    /// For learning classes: what cameras and the detector's own slips do.
+    #[must_use]
+    pub fn moderate() -> Self {
+        Self {
+            flip: 0.5,
+            rotation_deg: 10.0,
+            zoom: [0.88, 1.12],
+            shift: 0.06,
+            stretch: 0.06,
+            brightness: 0.3,
+            contrast: 0.3,
+            gamma: 0.3,
+            light: 0.4,
+            small: 0.3,
+            noise: 0.15,
+            jpeg: 0.2,
+            erase: 0.2,
+            ..Self::none()
+        }
+    }
+
+    /// For contrastive views, which shall agree in the expression and in little else.
+    #[must_use]
+    pub fn strong() -> Self {
+        Self {
+            flip: 0.5,
+            rotation_deg: 15.0,
+            zoom: [0.77, 1.1],
+            shift: 0.1,
+            stretch: 0.1,
+            brightness: 0.4,
+            contrast: 0.4,
+            gamma: 0.5,
+            light: 0.6,
+            small: 0.5,
+            noise: 0.25,
+            jpeg: 0.2,
+            erase: 0.3,
+            erase_share: 0.2,
+            ..Self::none()
+        }
+    }
+
+    /// The first value that makes no sense, as `table.key`, and what it must be.
+    #[must_use]
+    pub fn fault(&self, table: &str) -> Option<(String, String)> {
+        let is_share = |value: f32| (0.0..=1.0).contains(&value);
+        let [near, far] = self.zoom;
+        let checks = [
+            (is_share(self.flip), "flip", "between 0 and 1"),
+            ((0.0..=180.0).contains(&self.rotation_deg), "rotation_deg", "between 0 and 180"),
+            (0.2 <= near && near <= far && far <= 3.0, "zoom", "two numbers from 0.2 to 3, the smaller first"),
+            ((0.0..=0.5).contains(&self.shift), "shift", "between 0 and 0.5"),
+            (is_share(self.stretch), "stretch", "between 0 and 1"),
+            ((0.0..=4.0).contains(&self.brightness), "brightness", "between 0 and 4"),
+            ((0.0..=4.0).contains(&self.contrast), "contrast", "between 0 and 4"),
+            ((0.0..=4.0).contains(&self.gamma), "gamma", "between 0 and 4"),
+            (is_share(self.light), "light", "between 0 and 1"),
+            (is_share(self.small), "small", "between 0 and 1"),
+            ((8..=1024).contains(&self.small_side), "small_side", "between 8 and 1024"),
+            ((0.0..=4.0).contains(&self.noise), "noise", "between 0 and 4"),
+            (is_share(self.jpeg), "jpeg", "between 0 and 1"),
+            ((1..=90).contains(&self.jpeg_quality), "jpeg_quality", "between 1 and 90"),
+            (is_share(self.erase), "erase", "between 0 and 1"),
+            ((0.02..=0.9).contains(&self.erase_share), "erase_share", "between 0.02 and 0.9"),
+            (is_share(self.cover), "cover", "between 0 and 1"),
+        ];
+        fault::first(table, &checks)
+    }
+
+    fn preset(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::none()),
+            "moderate" => Some(Self::moderate()),
+            "strong" => Some(Self::strong()),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut said = toml::Table::deserialize(deserializer)?;
+        if let Some(preset) = said.remove("preset") {
+            let known = preset.as_str().and_then(Self::preset);
+            let known = known.ok_or_else(|| Error::custom("`preset` must be \"none\", \"moderate\" or \"strong\""))?;
+            let mut whole = toml::Table::try_from(known).map_err(Error::custom)?;
+            whole.extend(said);
+            said = whole;
+        }
+        Self::deserialize(said).map_err(|error| Error::custom(format!("{error} (name a `preset`, and what differs)")))
+    }
+}
+
+/// Makes pictures, one after another; it keeps what they need.
+#[derive(Default)]
+pub struct Renderer {
+    small: Vec<u8>,
+    jpeg: Option<Jpeg>,
+}
+
+impl Renderer {
+    /// Makes `out` the `side * side` grey values, 0 to 255, of `crop`, changed as `settings` allow and `rng` decides, and bent by
+    /// `field`.
+    pub fn render(
+        &mut self,
+        crop: &Crop,
+        field: Option<&Field>,
+        side: usize,
+        settings: &Settings,
+        rng: &mut StdRng,
+        out: &mut [f32],
+    ) {
+        let framing = Framing::draw(settings, rng);
+        let small = settings.small_side..=side;
+        let is_small = !small.is_empty() && rng.random_bool(settings.small.into());
+        // As many octaves as sides: a face may be as far away as it likes.
+        let read = if is_small {
+            (side as f32 * between(settings.small_side as f32 / side as f32, 1.0, rng)) as usize
+        } else {
+            side
+        };
+
+        let values = &mut out[..read * read];
+        let map = framing.map(crop, read);
+        let picture = Pixels { width: crop.width, height: crop.height, values: &crop.gray };
+        match field {
+            None => warp_gray(picture, map, (read, read), values),
+            Some(field) => warp_gray_bent(picture, map, (read, read), |x, y| field.at(x, y), values),
+        }
+        Light::draw(settings, rng).apply(values, read);
+        add_noise(settings.noise, rng, values);
+
+        let quality = rng.random_bool(settings.jpeg.into()).then(|| rng.random_range(settings.jpeg_quality..=90));
+        if is_small || quality.is_some() {
+            self.small.clear();
+            self.small.extend(values.iter().map(|value| value.round().clamp(0.0, 255.0) as u8));
+            if let Some(quality) = quality {
+                self.pass_through_jpeg(read, quality);
+            }
+            let picture = Pixels { width: read, height: read, values: &self.small };
+            warp_gray(picture, enlarged(read, side), (side, side), out);
+        }
+        if rng.random_bool(settings.erase.into()) {
+            erase(settings.erase_share, side, rng, out);
+        }
+        if rng.random_bool(settings.cover.into()) {
+            cover(crop, framing.map(crop, side), side, rng, out);
+        }
+    }
+
+    /// Makes JPEG of the small picture and reads it again; if libjpeg-turbo cannot be set up, it stays as it is.
+    fn pass_through_jpeg(&mut self, side: usize, quality: i32) {
+        if self.jpeg.is_none() {
+            self.jpeg = Jpeg::new().ok();
+        }
+        if let Some(jpeg) = &mut self.jpeg
+            && let Err(error) = jpeg.pass(&mut self.small, side, quality)
+        {
+            tracing::debug!("a picture stays without JPEG: {error}");
+        }
+    }
+}
+
+/// A random number from `low` to `high`, uniform in its logarithm.
+fn between(low: f32, high: f32, rng: &mut StdRng) -> f32 {
+    (low.ln() + (high.ln() - low.ln()) * rng.random::<f32>()).exp()
+}
+
+/// A factor or its inverse: between 1 and 1 + `most`.
+fn factor(most: f32, rng: &mut StdRng) -> f32 {
+    between(1.0 / (1.0 + most), 1.0 + most, rng)
+}
+
+/// A random number between -1 and 1.
+fn either_way(rng: &mut StdRng) -> f32 {
+    rng.random_range(-1.0..=1.0)
+}
+
+/// What of the crop is seen, and how it lies.
+struct Framing {
+    is_mirrored: bool,
+    turn: f32,
+    zoom: f32,
+    stretch: f32,
+    shift: (f32, f32),
+}
+
+impl Framing {
+    fn draw(settings: &Settings, rng: &mut StdRng) -> Self {
+        Self {
+            is_mirrored: rng.random_bool(settings.flip.into()),
+            turn: settings.rotation_deg.to_radians() * either_way(rng),
+            zoom: between(settings.zoom[0], settings.zoom[1], rng),
+            stretch: factor(settings.stretch, rng).sqrt(),
+            shift: (settings.shift * either_way(rng), settings.shift * either_way(rng)),
+        }
+    }
+
+    /// Maps pixels of a cut of `side` x `side` to the crop's.
+    fn map(&self, crop: &Crop, side: usize) -> Affine {
+        let (sin, cos) = self.turn.sin_cos();
+        let across = if self.is_mirrored { -self.zoom * self.stretch } else { self.zoom * self.stretch };
+        let down = self.zoom / self.stretch;
+        let middle = (side as f32 - 1.0) / 2.0;
+        let row = |along_u: f32, along_v: f32, shift: f32| {
+            [along_u, along_v, middle + shift * side as f32 - (along_u + along_v) * middle]
+        };
+        let jitter =
+            Affine { x: row(cos * across, -sin * down, self.shift.0), y: row(sin * across, cos * down, self.shift.1) };
+        Affine::from(crop.crop_from_cut(side)).after(&jitter)
+    }
+}
+
+/// Maps pixels of a picture of `side` x `side` to those of one of `small` x `small`.
+fn enlarged(small: usize, side: usize) -> Affine {
+    let scale = small as f32 / side as f32;
+    let offset = (scale - 1.0) / 2.0;
+    Affine { x: [scale, 0.0, offset], y: [0.0, scale, offset] }
+}
+
+/// The light that falls on a picture, and how the camera answers to it.
+struct Light {
+    /// Gain on the one side is 1 - strength, on the other 1 + strength.
+    strength: f32,
+    direction: (f32, f32),
+    /// How suddenly it changes: the share of the picture's half that the change takes.
+    width: f32,
+    gamma: f32,
+    exposure: f32,
+    contrast: f32,
+}
+
+impl Light {
+    fn draw(settings: &Settings, rng: &mut StdRng) -> Self {
+        let (sin, cos) = rng.random_range(0.0..std::f32::consts::TAU).sin_cos();
+        Self {
+            strength: settings.light * rng.random::<f32>(),
+            direction: (cos, sin),
+            width: between(0.15, 1.5, rng),
+            gamma: factor(settings.gamma, rng),
+            exposure: factor(settings.brightness, rng),
+            contrast: factor(settings.contrast, rng),
+        }
+    }
+
+    fn apply(&self, values: &mut [f32], side: usize) {
+        if self.strength > 0.0 {
+            let half = side as f32 / 2.0;
+            for (v, row) in values.chunks_exact_mut(side).enumerate() {
+                let down = self.direction.1 * ((v as f32 + 0.5) / half - 1.0);
+                for (u, value) in row.iter_mut().enumerate() {
+                    let along = down + self.direction.0 * ((u as f32 + 0.5) / half - 1.0);
+                    *value *= 1.0 + self.strength * along / (self.width + along.abs());
+                }
+            }
+        }
+        if (self.gamma, self.exposure, self.contrast) == (1.0, 1.0, 1.0) {
+            return;
+        }
+        let mean = mean(values);
+        // A table of whole levels, and straight lines between them: a power a pixel costs more than all the rest.
+        let curve: [f32; 257] = std::array::from_fn(|level| {
+            let bent = |level: f32| 255.0 * (level / 255.0).clamp(0.0, 1.0).powf(self.gamma) * self.exposure;
+            let middle = bent(mean);
+            (middle + (bent(level as f32) - middle) * self.contrast).clamp(0.0, 255.0)
+        });
+        for value in values {
+            let held = value.clamp(0.0, 255.0);
+            let level = held as usize;
+            *value = curve[level] + (held - level as f32) * (curve[level + 1] - curve[level]);
+        }
+    }
+}
+
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len().max(1) as f32
+}
+
+/// Gaussian noise of a standard deviation of up to `most` times the picture's.
+fn add_noise(most: f32, rng: &mut StdRng, values: &mut [f32]) {
+    let share = most * rng.random::<f32>();
+    if share > 0.0 {
+        let mean = mean(values);
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len().max(1) as f32;
+        let deviation = share * variance.sqrt();
+        values.iter_mut().for_each(|value| *value += deviation * rng.sample::<f32, _>(StandardNormal));
+    }
+}
+
+/// Blanks a rectangle of up to `most` of the picture with one grey.
+fn erase(most: f32, side: usize, rng: &mut StdRng, values: &mut [f32]) {
+    let share = between(0.02, most, rng);
+    let flatness = factor(1.0, rng).sqrt();
+    let extent = |length: f32| ((length * side as f32) as usize).clamp(1, side);
+    let (width, height) = (extent(share.sqrt() * flatness), extent(share.sqrt() / flatness));
+    let (left, top) = (rng.random_range(0..=side - width), rng.random_range(0..=side - height));
+    let gray = rng.random_range(0.0..255.0);
+    for row in values.chunks_exact_mut(side).skip(top).take(height) {
+        row[left..left + width].fill(gray);
+    }
+}
+
+/// Blanks an eye or the mouth with the picture's mean.
+fn cover(crop: &Crop, crop_from_cut: Affine, side: usize, rng: &mut StdRng, values: &mut [f32]) {
+    let Ellipse { middle, across, down } = Regions::of(crop).covers()[rng.random_range(0..3)];
+    let mean = mean(values);
+    for (n, value) in values.iter_mut().enumerate() {
+        let (x, y) = crop_from_cut.apply((n % side) as f32, (n / side) as f32);
+        if ((x - middle.x) / across).powi(2) + ((y - middle.y) / down).powi(2) <= 1.0 {
+            *value = mean;
+        }
+    }
+}
+
+/// Makes JPEG of pictures, and pictures of it.
+struct Jpeg {
+    compressor: Compressor,
+    decompressor: Decompressor,
+    bytes: Vec<u8>,
+}
+
+impl Jpeg {
+    fn new() -> Result<Self, turbojpeg::Error> {
+        let mut compressor = Compressor::new()?;
+        compressor.set_subsamp(Subsamp::Gray)?;
+        Ok(Self { compressor, decompressor: Decompressor::new()?, bytes: Vec::new() })
+    }
+
+    fn pass(&mut self, gray: &mut [u8], side: usize, quality: i32) -> Result<(), turbojpeg::Error> {
+        let format = turbojpeg::PixelFormat::GRAY;
+        self.compressor.set_quality(quality)?;
+        self.bytes.resize(turbojpeg::compressed_buf_len(side, side, Subsamp::Gray)?, 0);
+        let picture = turbojpeg::Image { pixels: &*gray, width: side, pitch: side, height: side, format };
+        let length = self.compressor.compress_to_slice(picture, &mut self.bytes)?;
+        let picture = turbojpeg::Image { pixels: gray, width: side, pitch: side, height: side, format };
+        self.decompressor.decompress(&self.bytes[..length], picture)
+    }
+}

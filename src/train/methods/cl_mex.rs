@@ -1,0 +1,209 @@
+//! CL-MEx-style learning: pictures that several cameras took of one instant are to look alike to the network, whatever
+//! the angle, and other instants not.
+//!
+//! S. Roy, A. Etemad, "Self-supervised Contrastive Learning of Multi-view Facial Expressions" (CL-MEx), ICMI 2021, and
+//! "Contrastive Learning of View-invariant Representations for Facial Expressions Recognition" (ViewFX), ACM TOMM 2023.
+//! That simultaneous views are the positives, and that ViewFX adds a supervised contrastive and a Barlow Twins term, is
+//! read in their abstracts \[R\]. Their losses were not at hand: the forms here are a reconstruction \[I\], the figures \[O\].
+
+use burn::tensor::{Int, Tensor};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::scenes::{Scene, draw_by_subject, scenes};
+use super::{Loss, Method};
+use crate::train::batch::{Batch, Change, Shot};
+use crate::train::faces::Faces;
+use crate::train::fault;
+use crate::train::losses::barlow::{LAMBDA, barlow};
+use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
+use crate::train::losses::contrast::{contrast, contrast_groups};
+use crate::train::network::Outputs;
+
+/// Which pictures are to look alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positives {
+    /// Those of one instant (CL-MEx): no label is needed.
+    #[default]
+    Instant,
+    /// Those of a person with an expression, whenever they were taken (ViewFX); without a label, those of one instant.
+    SubjectExpression,
+}
+
+/// How CL-MEx-style learning is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Instants a batch.
+    pub scenes: usize,
+    /// Instants of each person in it, of different expressions where there are: with one alone, who it is would do to tell
+    /// the instants apart.
+    pub scenes_per_subject: usize,
+    /// Views of each instant.
+    pub views: usize,
+    /// Augmentations of each view.
+    pub augmentations: usize,
+    /// Which pictures are to look alike.
+    pub positives: Positives,
+    /// Temperature of the contrastive terms.
+    pub temperature: f32,
+    /// Weight of the supervised contrastive term (ViewFX): pictures of one expression are to look alike. 0 is CL-MEx alone.
+    pub alpha: f32,
+    /// Weight of the Barlow Twins term (ViewFX) between two views of an instant. 0 is CL-MEx alone.
+    pub beta: f32,
+    /// Seconds between two instants of a clip that are to be told apart.
+    pub apart_s: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            scenes: 32,
+            scenes_per_subject: 4,
+            views: 2,
+            augmentations: 2,
+            positives: Positives::Instant,
+            temperature: 0.1,
+            alpha: 0.0,
+            beta: 0.0,
+            apart_s: 1.0,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn fault(&self, table: &str) -> Option<(String, String)> {
+        fault::first(
+            table,
+            &[
+                ((2..=4096).contains(&self.scenes), "scenes", "between 2 and 4096"),
+                ((1..=self.scenes).contains(&self.scenes_per_subject), "scenes_per_subject", "between 1 and `scenes`"),
+                ((2..=64).contains(&self.views), "views", "between 2 and 64"),
+                ((1..=64).contains(&self.augmentations), "augmentations", "between 1 and 64"),
+                ((0.01..=10.0).contains(&self.temperature), "temperature", "between 0.01 and 10"),
+                ((0.0..=100.0).contains(&self.alpha), "alpha", "between 0 and 100"),
+                ((0.0..=100.0).contains(&self.beta), "beta", "between 0 and 100"),
+                ((0.0..=3600.0).contains(&self.apart_s), "apart_s", "between 0 and 3600"),
+            ],
+        )
+    }
+
+    pub(super) fn prepare(self, faces: &Faces, pool: &[usize]) -> Result<ClMex, String> {
+        let scenes = Self::scenes(faces, pool);
+        if scenes.len() < 2 {
+            return Err(
+                "at most one of their scenes has two views, and it learns from pictures that several cameras took at \
+                        the same time. Name such a set in `data.pretrain` (kdef, ddcf, a take), or take `simclr`"
+                    .to_owned(),
+            );
+        }
+        if self.alpha > 0.0 && scenes.iter().all(|scene| scene.expression.is_none()) {
+            return Err(
+                "none of them has a label, and the supervised contrastive term needs some. Set `alpha` to 0".to_owned()
+            );
+        }
+        let mut notes = Vec::new();
+        let found = draw_by_subject(
+            scenes,
+            self.scenes,
+            self.scenes_per_subject,
+            self.apart_s,
+            &mut StdRng::from_seed([0; 32]),
+        );
+        if found.len() < self.scenes {
+            let Self { scenes, apart_s, .. } = self;
+            notes.push(format!(
+                "a batch has about {} scenes, not {scenes}: there are no more of several views that are {apart_s} s apart",
+                found.len()
+            ));
+        }
+        Ok(ClMex { settings: self, notes })
+    }
+
+    /// Those with two views.
+    fn scenes(faces: &Faces, pool: &[usize]) -> Vec<Scene> {
+        let mut scenes = scenes(faces, pool);
+        scenes.retain(|scene| scene.faces.len() >= 2);
+        scenes
+    }
+
+    /// Rows of the first and of the second view of every scene.
+    fn paired_rows(&self, pictures: usize) -> [Vec<usize>; 2] {
+        let per_scene = self.views * self.augmentations;
+        [0, 1].map(|view| {
+            let of_view = |row: &usize| row % per_scene / self.augmentations == view;
+            (0..pictures).filter(of_view).collect()
+        })
+    }
+}
+
+/// CL-MEx-style learning of some faces.
+pub(super) struct ClMex {
+    settings: Settings,
+    notes: Vec<String>,
+}
+
+impl Method for ClMex {
+    fn pictures(&self) -> usize {
+        let Settings { scenes, views, augmentations, .. } = self.settings;
+        scenes * views * augmentations
+    }
+
+    /// Scene by scene, in it view by view: the rows of a scene stand together. A scene with too few views gives some twice.
+    fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
+        let Settings { scenes: count, scenes_per_subject, views: per_scene, augmentations, positives, apart_s, .. } =
+            self.settings;
+        let scenes = draw_by_subject(Settings::scenes(faces, pool), count, scenes_per_subject, apart_s, rng);
+        let mut batch = Batch::default();
+        for (number, scene) in scenes.iter().enumerate() {
+            let is_same = |other: &Scene| (other.subject, other.expression) == (scene.subject, scene.expression);
+            let is_known = scene.subject.is_some() && scene.expression.is_some();
+            let group = match positives {
+                Positives::SubjectExpression if is_known => scenes.iter().position(is_same).unwrap_or(number),
+                _ => number,
+            };
+            let mut views: Vec<usize> = scene.faces.sample(rng, per_scene).copied().collect();
+            for view in 0..per_scene - views.len() {
+                views.push(views[view]);
+            }
+            for face in views {
+                for _ in 0..augmentations {
+                    batch.push(faces, Shot { face, seed: rng.next_u64(), change: Change::None }, group);
+                }
+            }
+        }
+        batch
+    }
+
+    fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
+        let Settings { temperature, alpha, beta, .. } = self.settings;
+        let views = contrast_groups(outputs.projection.clone(), temperature, &batch.group);
+        let mut terms = vec![("views", 1.0, views)];
+        if alpha > 0.0 {
+            let label = &batch.label;
+            let relation = |i: usize, j: usize| match (label[i], label[j]) {
+                (Some(one), Some(other)) if one == other => Positive,
+                (Some(_), Some(_)) => Negative,
+                _ => Ignored,
+            };
+            let expressions = contrast(outputs.projection.clone(), temperature, |_| 1.0, relation);
+            terms.push(("expressions", alpha, expressions));
+        }
+        if beta > 0.0 {
+            let [first, second] = self.settings.paired_rows(batch.shots.len()).map(|rows| {
+                let rows: Vec<i64> = rows.into_iter().map(|row| row as i64).collect();
+                let rows = Tensor::<1, Int>::from_ints(&rows[..], &outputs.projection.device());
+                outputs.projection.clone().select(0, rows)
+            });
+            terms.push(("redundancy", beta, barlow(first, second, LAMBDA)));
+        }
+        Loss::sum(terms)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}

@@ -1,0 +1,71 @@
+//! SimCLR, the baseline: two augmentations of a picture are to look alike, pictures of different faces not.
+//!
+//! T. Chen and others, "A Simple Framework for Contrastive Learning of Visual Representations", ICML 2020.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, Method};
+use crate::train::batch::{Batch, Change, Shot};
+use crate::train::faces::Faces;
+use crate::train::fault;
+use crate::train::losses::contrast::contrast_groups;
+use crate::train::network::Outputs;
+
+/// How SimCLR is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Faces a batch, two pictures of each.
+    pub faces: usize,
+    /// Temperature of the loss.
+    pub temperature: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { faces: 64, temperature: 0.1 }
+    }
+}
+
+impl Settings {
+    pub(super) fn fault(&self, table: &str) -> Option<(String, String)> {
+        fault::first(
+            table,
+            &[
+                ((2..=8192).contains(&self.faces), "faces", "between 2 and 8192"),
+                ((0.01..=10.0).contains(&self.temperature), "temperature", "between 0.01 and 10"),
+            ],
+        )
+    }
+
+    pub(super) fn check(&self, pool: &[usize]) -> Result<(), String> {
+        match pool.len() {
+            0 | 1 => Err("it needs two faces at least. Look at what was left out of the data sets".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Method for Settings {
+    fn pictures(&self) -> usize {
+        2 * self.faces
+    }
+
+    fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
+        let mut batch = Batch::default();
+        for place in index::sample(rng, pool.len(), self.faces.min(pool.len())) {
+            let face = pool[place];
+            for _ in 0..2 {
+                batch.push(faces, Shot { face, seed: rng.next_u64(), change: Change::None }, face);
+            }
+        }
+        batch
+    }
+
+    fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
+        Loss::single(contrast_groups(outputs.projection.clone(), self.temperature, &batch.group))
+    }
+}

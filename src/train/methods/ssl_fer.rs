@@ -1,0 +1,368 @@
+//! SSL-FER: SimCLR whose positives are other pictures of the same expression and whose negatives include the same person.
+//!
+//! Z. Shu, X. Gu, G.-Z. Yang, B. Lo, "Revisiting Self-Supervised Contrastive Learning for Facial Expression Recognition", BMVC
+//! 2022. Rules and figures are those of the released code \[C\] unless marked:
+//!
+//! * *TimeAug*: the positive is a moment earlier or later, 0.5 to 1.4 s, short times more often; with several cameras it may be
+//!   the same instant by another one \[O\].
+//! * *HardNeg*: every picture comes with one of the same person at least 3 s away, or with another expression \[O\].
+//! * *FaceSwap*: the positive and the hard negative's positive get the outline of the same foreign face.
+//! * *MaskFN*: the picture whose eyes and mouth look most alike is no negative, but a second positive of less weight.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, RngExt};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, Method};
+use crate::train::batch::{Batch, Change, Shot};
+use crate::train::descriptors::{descriptor, similarity};
+use crate::train::faces::Faces;
+use crate::train::fault;
+use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
+use crate::train::losses::contrast::contrast;
+use crate::train::network::Outputs;
+use crate::train::swap::{are_turned_alike, can_swap};
+
+/// Seconds between two frames of the code's clips; offsets in time are multiples of it.
+const FRAME_S: f64 = 6.0 / 25.0;
+/// Frames to a positive, and how often each is drawn (of 15): the code's falling law.
+const OFFSETS: [(f64, u32); 5] = [(2.0, 5), (3.0, 4), (4.0, 3), (5.0, 2), (6.0, 1)];
+
+/// Where positives come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Positives {
+    /// Time where there is one, else another view, else another augmentation of the same picture.
+    #[default]
+    Any,
+    /// A moment earlier or later; faces without are not drawn.
+    Time,
+    /// Another camera's picture of the same instant; faces without are not drawn.
+    View,
+}
+
+/// How SSL-FER is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Anchors a batch; each comes with its positive, and with HardNeg with two more pictures.
+    pub anchors: usize,
+    /// Temperature of the loss.
+    pub temperature: f32,
+    /// Where positives come from (TimeAug).
+    pub positives: Positives,
+    /// Whether every anchor has a hard negative of the same person (HardNeg).
+    pub hard_negatives: bool,
+    /// Seconds between an anchor and its hard negative in a clip.
+    pub apart_s: f64,
+    /// Probability that a positive's face is swapped into another (FaceSwap); 0 leaves it out.
+    pub swap: f64,
+    /// Weight of the most similar picture as a second positive (MaskFN); 0 leaves MaskFN out.
+    pub cancel: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            anchors: 32,
+            temperature: 0.07,
+            positives: Positives::Any,
+            hard_negatives: true,
+            apart_s: 3.0,
+            swap: 0.8,
+            cancel: 0.8,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn fault(&self, table: &str) -> Option<(String, String)> {
+        fault::first(
+            table,
+            &[
+                ((1..=4096).contains(&self.anchors), "anchors", "between 1 and 4096"),
+                ((0.01..=10.0).contains(&self.temperature), "temperature", "between 0.01 and 10"),
+                ((0.1..=3600.0).contains(&self.apart_s), "apart_s", "between 0.1 and 3600"),
+                ((0.0..=1.0).contains(&self.swap), "swap", "between 0 and 1"),
+                ((0.0..=10.0).contains(&self.cancel), "cancel", "between 0 and 10"),
+            ],
+        )
+    }
+
+    pub(super) fn prepare(self, faces: &Faces, pool: &[usize]) -> Result<SslFer, String> {
+        let mut clips = BTreeMap::new();
+        let clip = faces.faces.iter().map(|face| {
+            let key = (face.set, face.subject, face.view, face.source.parent().map(ToOwned::to_owned));
+            let next = clips.len();
+            *clips.entry(key).or_insert(next)
+        });
+        let clip = clip.collect();
+        let descriptors = if self.cancel > 0.0 { faces.faces.par_iter().map(descriptor).collect() } else { Vec::new() };
+        let mut method = SslFer { settings: self, clip, descriptors, notes: Vec::new() };
+        method.take_stock(faces, pool)?;
+        Ok(method)
+    }
+}
+
+/// SSL-FER on some faces.
+pub(super) struct SslFer {
+    settings: Settings,
+    /// The clip of each face: pictures of one person by one camera in one go.
+    clip: Vec<usize>,
+    /// What eyes and mouth of each face look like; none of any without MaskFN.
+    descriptors: Vec<Option<Vec<f32>>>,
+    notes: Vec<String>,
+}
+
+/// The faces that a batch is drawn from, by what belongs together.
+struct Pool<'a> {
+    faces: &'a Faces,
+    /// Of each clip its faces and their times, in the order of time.
+    clips: BTreeMap<usize, Vec<(f64, usize)>>,
+    /// Of each person at each instant the faces.
+    instants: BTreeMap<(Option<usize>, usize), Vec<usize>>,
+    /// Of each person the faces.
+    people: BTreeMap<usize, Vec<usize>>,
+    /// Faces that others can be swapped into.
+    outers: Vec<usize>,
+}
+
+impl SslFer {
+    fn pool<'a>(&self, faces: &'a Faces, pool: &[usize]) -> Pool<'a> {
+        let indices: BTreeSet<usize> = pool.iter().copied().filter(|index| *index < faces.faces.len()).collect();
+        let mut found = Pool {
+            faces,
+            clips: BTreeMap::new(),
+            instants: BTreeMap::new(),
+            people: BTreeMap::new(),
+            outers: Vec::new(),
+        };
+        for index in indices {
+            let face = &faces.faces[index];
+            found.instants.entry((face.subject, face.scene)).or_default().push(index);
+            if let Some(time) = face.time_s {
+                found.clips.entry(self.clip[index]).or_default().push((time, index));
+            }
+            if let Some(subject) = face.subject {
+                found.people.entry(subject).or_default().push(index);
+            }
+            if can_swap(face) {
+                found.outers.push(index);
+            }
+        }
+        found.clips.values_mut().for_each(|clip| clip.sort_by(|(one, _), (other, _)| one.total_cmp(other)));
+        found
+    }
+
+    /// Notes what these faces do not allow.
+    fn take_stock(&mut self, faces: &Faces, indices: &[usize]) -> Result<(), String> {
+        let pool = self.pool(faces, indices);
+        let has_time = pool.clips.values().any(|clip| clip.len() >= 2);
+        let has_views = pool.instants.values().any(|faces| faces.len() >= 2);
+        let mut notes = Vec::new();
+        match self.settings.positives {
+            Positives::Time if !has_time => {
+                return Err("none of them has a neighbour in time, as stills have none. Name a take in `data.pretrain`, or set \
+                            `positives` to \"view\" or \"any\""
+                    .to_owned());
+            }
+            Positives::View if !has_views => {
+                return Err(
+                    "no scene has two views. Name a set of several cameras in `data.pretrain` (kdef, ddcf, a take), \
+                            or set `positives` to \"any\""
+                        .to_owned(),
+                );
+            }
+            Positives::Any if !has_time && has_views => {
+                notes.push(
+                    "TimeAug: stills have no neighbours in time; positives are other views of the instant".to_owned(),
+                );
+            }
+            Positives::Any if !has_time => {
+                notes.push(
+                    "TimeAug: neither time nor other views; positives are augmentations, as SimCLR's are".to_owned(),
+                );
+            }
+            _ => {}
+        }
+        if self.settings.hard_negatives {
+            let can = |face: usize| !pool.hard_negatives(face, &self.clip, self.settings.apart_s).is_empty();
+            if !indices.iter().any(|&face| can(face)) {
+                return Err(
+                    "HardNeg needs pictures of the same person at another time or with another expression, and there \
+                            are none. Set `hard_negatives` to false"
+                        .to_owned(),
+                );
+            }
+        }
+        if self.settings.swap > 0.0 && (pool.outers.is_empty() || pool.people.len() < 2) {
+            notes.push("FaceSwap: no two people with landmarks of frontal faces; nothing is swapped".to_owned());
+        }
+        if self.settings.cancel > 0.0 && self.descriptors.iter().all(Option::is_none) {
+            notes.push("MaskFN: no frontal face with landmarks; no false negative is found".to_owned());
+        }
+        self.notes = notes;
+        Ok(())
+    }
+
+    /// Pairs an anchor: its own, and its hard negative's.
+    fn pairs(&self) -> usize {
+        1 + usize::from(self.settings.hard_negatives)
+    }
+
+    fn positive(&self, pool: &Pool<'_>, face: usize, rng: &mut StdRng) -> Option<usize> {
+        match self.settings.positives {
+            Positives::Time => pool.moment(face, &self.clip, rng),
+            Positives::View => pool.other_view(face, rng),
+            Positives::Any => {
+                let moment = pool.moment(face, &self.clip, rng);
+                moment.or_else(|| pool.other_view(face, rng)).or(Some(face))
+            }
+        }
+    }
+
+    /// Of every row the one that looks most alike and is neither its positive nor its hard negative.
+    fn look_alikes(&self, batch: &Batch) -> Vec<Option<usize>> {
+        let of = |row: usize| self.descriptors.get(batch.shots[row].face)?.as_ref();
+        let rows = 0..batch.shots.len();
+        let look_alike = |i: usize| {
+            let own = of(i)?;
+            let others = rows.clone().filter(|&j| batch.group[i] / 2 != batch.group[j] / 2);
+            let alike = others.filter_map(|j| Some((j, similarity(own, of(j)?))));
+            alike.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(j, _)| j)
+        };
+        rows.clone().map(look_alike).collect()
+    }
+}
+
+impl Pool<'_> {
+    /// The face a moment before or after.
+    fn moment(&self, face: usize, clip: &[usize], rng: &mut StdRng) -> Option<usize> {
+        let time = self.faces.faces[face].time_s?;
+        let clip = self.clips.get(&clip[face])?;
+        let (frames, _) = OFFSETS.choose_weighted(rng, |(_, weight)| *weight).ok()?;
+        let forward = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
+        // The nearest face to the wanted time, if it is nearer than half a frame of the code's clips.
+        let at = |wanted: f64| {
+            let place = clip.partition_point(|(time, _)| *time < wanted);
+            let around = clip[place.saturating_sub(1)..].iter().take(2);
+            let near = around.filter(|(time, other)| (time - wanted).abs() <= FRAME_S / 2.0 && *other != face);
+            near.min_by(|(one, _), (other, _)| (one - wanted).abs().total_cmp(&(other - wanted).abs()))
+        };
+        let offset = forward * frames * FRAME_S;
+        at(time + offset).or_else(|| at(time - offset)).map(|(_, face)| *face)
+    }
+
+    /// The same instant by another camera.
+    fn other_view(&self, face: usize, rng: &mut StdRng) -> Option<usize> {
+        let key = (self.faces.faces[face].subject, self.faces.faces[face].scene);
+        let others: Vec<usize> = self.instants.get(&key)?.iter().copied().filter(|other| *other != face).collect();
+        others.choose(rng).copied()
+    }
+
+    /// The same person long before or after in the clip; of a still, with another expression, from the same side if there is
+    /// such a picture: the angle is not to tell it apart.
+    fn hard_negatives(&self, face: usize, clip: &[usize], apart_s: f64) -> Vec<usize> {
+        let own = &self.faces.faces[face];
+        if let Some(time) = own.time_s {
+            let clip = self.clips.get(&clip[face]).map_or(&[][..], Vec::as_slice);
+            let is_far = |(other, _): &&(f64, usize)| (other - time).abs() >= apart_s;
+            return clip.iter().filter(is_far).map(|(_, face)| *face).collect();
+        }
+        let (Some(subject), Some(expression)) = (own.subject, own.expression) else { return Vec::new() };
+        let others = self.people.get(&subject).map_or(&[][..], Vec::as_slice);
+        let differs = |other: &usize| self.faces.faces[*other].expression.is_some_and(|other| other != expression);
+        let (same_view, other_view): (Vec<usize>, Vec<usize>) =
+            others.iter().copied().filter(differs).partition(|other| self.faces.faces[*other].view == own.view);
+        if same_view.is_empty() { other_view } else { same_view }
+    }
+
+    /// A face of somebody else who looks in about the same direction, for `inner` to be swapped into.
+    fn outer(&self, inner: usize, rng: &mut StdRng) -> Option<usize> {
+        let inner = &self.faces.faces[inner];
+        let fits = |outer: &usize| {
+            let outer = &self.faces.faces[*outer];
+            (outer.subject.is_none() || outer.subject != inner.subject) && are_turned_alike(inner, outer)
+        };
+        let outers: Vec<usize> = self.outers.iter().copied().filter(fits).collect();
+        outers.choose(rng).copied()
+    }
+}
+
+impl Method for SslFer {
+    fn pictures(&self) -> usize {
+        self.settings.anchors * 2 * self.pairs()
+    }
+
+    /// Anchor, positive, hard negative, its positive; the groups of the two pairs are 2n and 2n + 1.
+    fn draw(&self, faces: &Faces, indices: &[usize], rng: &mut StdRng) -> Batch {
+        let pool = self.pool(faces, indices);
+        let mut order = indices.to_vec();
+        order.shuffle(rng);
+        let mut batch = Batch::default();
+        let mut drawn = BTreeSet::new();
+        for anchor in order {
+            if drawn.len() == self.settings.anchors {
+                break;
+            }
+            let Some(face) = faces.faces.get(anchor) else { continue };
+            let instant = (face.subject, face.scene);
+            if drawn.contains(&instant) {
+                continue;
+            }
+            let hard_negative = match self.settings.hard_negatives {
+                true => pool.hard_negatives(anchor, &self.clip, self.settings.apart_s).choose(rng).copied(),
+                false => None,
+            };
+            let mut pairs = Vec::new();
+            for first in [Some(anchor), hard_negative].into_iter().flatten() {
+                pairs.extend(self.positive(&pool, first, rng).map(|positive| (first, positive)));
+            }
+            if pairs.len() < self.pairs() {
+                continue;
+            }
+            // The same foreign face for both positives, so that it does not tell the pairs apart.
+            let outer = pool.outer(pairs[0].1, rng);
+            for (place, (first, positive)) in pairs.into_iter().enumerate() {
+                let group = 2 * drawn.len() + place;
+                batch.push(faces, Shot { face: first, seed: rng.next_u64(), change: Change::None }, group);
+                let is_swapped = rng.random_bool(self.settings.swap);
+                let change = outer.filter(|_| is_swapped).map_or(Change::None, Change::SwapInto);
+                batch.push(faces, Shot { face: positive, seed: rng.next_u64(), change }, group);
+            }
+            drawn.insert(instant);
+        }
+        batch
+    }
+
+    /// NT-Xent without the look-alikes, and 0.8 times the same with the look-alike as the positive.
+    fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
+        let look_alike =
+            if self.settings.cancel > 0.0 { self.look_alikes(batch) } else { vec![None; batch.shots.len()] };
+        let relation = |of_pair, of_look_alike| {
+            let (look_alike, group) = (&look_alike, &batch.group);
+            move |i: usize, j: usize| match () {
+                () if group[i] == group[j] => of_pair,
+                () if look_alike[i] == Some(j) => of_look_alike,
+                () => Negative,
+            }
+        };
+        let projection = || outputs.projection.clone();
+        let tau = self.settings.temperature;
+        let pairs = contrast(projection(), tau, |_| 1.0, relation(Positive, Ignored));
+        if self.settings.cancel == 0.0 {
+            return Loss::single(pairs);
+        }
+        let look_alikes = contrast(projection(), tau, |_| 1.0, relation(Ignored, Positive));
+        Loss::sum(vec![("pairs", 1.0, pairs), ("look-alikes", self.settings.cancel, look_alikes)])
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}

@@ -1,0 +1,102 @@
+//! Learning classes from labels: the second stage of every recipe, and the baseline that has no first one.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use serde::{Deserialize, Serialize};
+
+use super::{Loss, Method};
+use crate::scene::{Expression, PerClass};
+use crate::train::batch::{Batch, Change, Shot};
+use crate::train::faces::Faces;
+use crate::train::fault;
+use crate::train::losses::cross_entropy::cross_entropy;
+use crate::train::network::Outputs;
+
+/// How classes are learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Pictures a batch.
+    pub pictures: usize,
+    /// Share of each label that is spread over all classes.
+    pub label_smoothing: f32,
+    /// How far rare classes are drawn as often as frequent ones: 0 leaves them as they come, 1 draws all equally often.
+    pub balance: f32,
+    /// Weights of the classes' losses: angry, disgusted, afraid, happy, sad, surprised, neutral.
+    pub class_weights: PerClass,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { pictures: 128, label_smoothing: 0.1, balance: 0.5, class_weights: [1.0; Expression::COUNT] }
+    }
+}
+
+impl Settings {
+    /// The first value that makes no sense, as `table.key`, and what it must be.
+    #[must_use]
+    pub fn fault(&self, table: &str) -> Option<(String, String)> {
+        let weights_hold = self.class_weights.iter().all(|weight| (1e-3..=1e3).contains(weight));
+        fault::first(
+            table,
+            &[
+                ((1..=16_384).contains(&self.pictures), "pictures", "between 1 and 16384"),
+                ((0.0..=0.9).contains(&self.label_smoothing), "label_smoothing", "between 0 and 0.9"),
+                ((0.0..=1.0).contains(&self.balance), "balance", "between 0 and 1"),
+                (weights_hold, "class_weights", "seven numbers between 0.001 and 1000"),
+            ],
+        )
+    }
+
+    /// Whether classes can be learnt from these faces; what is missing if not.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(super) fn check(&self, faces: &Faces, pool: &[usize]) -> Result<(), String> {
+        match by_class(faces, pool).iter().filter(|class| !class.is_empty()).count() {
+            0 => Err("none of them has a label. Name a set with labels in `data.finetune`".to_owned()),
+            1 => Err("all of them have the same label, which teaches nothing".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The labelled faces of a pool, class by class.
+pub(super) fn by_class(faces: &Faces, pool: &[usize]) -> [Vec<usize>; Expression::COUNT] {
+    let mut classes: [Vec<usize>; Expression::COUNT] = Default::default();
+    for &index in pool {
+        if let Some(expression) = faces.faces.get(index).and_then(|face| face.expression) {
+            classes[expression as usize].push(index);
+        }
+    }
+    classes
+}
+
+/// `count` labelled faces of `pool`, some perhaps twice: rare classes as often as `balance` says.
+pub(super) fn draw_balanced(faces: &Faces, pool: &[usize], balance: f32, count: usize, rng: &mut StdRng) -> Vec<usize> {
+    let classes = by_class(faces, pool);
+    let weight = |class: &&Vec<usize>| if class.is_empty() { 0.0 } else { (class.len() as f32).powf(1.0 - balance) };
+    let classes: Vec<&Vec<usize>> = classes.iter().collect();
+    let draw = || classes.choose_weighted(rng, weight).ok()?.choose(rng).copied();
+    std::iter::repeat_with(draw).take(count).flatten().collect()
+}
+
+impl Method for Settings {
+    fn pictures(&self) -> usize {
+        self.pictures
+    }
+
+    fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
+        let mut batch = Batch::default();
+        for face in draw_balanced(faces, pool, self.balance, self.pictures, rng) {
+            batch.push(faces, Shot { face, seed: rng.next_u64(), change: Change::None }, face);
+        }
+        batch
+    }
+
+    fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
+        let labels: Vec<Option<usize>> = batch.label.iter().map(|label| label.map(|class| class as usize)).collect();
+        Loss::single(cross_entropy(outputs.logits.clone(), &labels, self.label_smoothing, &self.class_weights))
+    }
+}
