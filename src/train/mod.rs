@@ -26,6 +26,7 @@ pub mod methods;
 pub mod metrics;
 pub mod network;
 pub mod onnx;
+pub mod plot;
 pub mod prepare;
 pub mod recipe;
 pub mod regions;
