@@ -125,8 +125,9 @@ pub struct Model {
     /// How good it is: figures by name; the card says on what.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+    /// The ONNX file's content.
     #[serde(skip)]
-    bytes: Cow<'static, [u8]>,
+    pub(crate) bytes: Cow<'static, [u8]>,
 }
 
 impl Model {
@@ -169,6 +170,7 @@ impl Model {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
+    #[serde(default)]
     model: Vec<Model>,
 }
 

@@ -16,7 +16,7 @@ use super::regions::{Ellipse, Regions};
 use super::warp_field::Field;
 use crate::image::warp::{Affine, Pixels, warp_gray, warp_gray_bent};
 
-/// How much pictures may change. In a recipe: `augment = { preset = "strong", noise = 12.0 }`, a preset and what
+/// How much pictures may change. In a recipe: `augment = { preset = "strong", noise = 0.5 }`, a preset and what
 /// differs from it, or every key. All ranges are [O], but those of framing and contrast, which follow the released
 /// codes of SSL-FER and CRS-CONT ([C]: side of the crop from 0.77 of the picture's, flip 0.5, brightness and contrast 0.4).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,9 +32,9 @@ pub struct Settings {
     pub shift: f32,
     /// Largest stretch of one axis against the other: 0.1 is by a tenth.
     pub stretch: f32,
-    /// Largest change of brightness, in units of the whole range.
+    /// Largest change of exposure: 0.4 divides or multiplies the brightness by up to 1.4; what becomes too bright is white.
     pub brightness: f32,
-    /// Largest change of contrast: 0.4 divides or multiplies it by up to 1.4.
+    /// Largest change of contrast around the picture's mean: 0.4 divides or multiplies it by up to 1.4.
     pub contrast: f32,
     /// Largest change of the exponent of brightness: 0.4 divides or multiplies it by up to 1.4.
     pub gamma: f32,
@@ -44,7 +44,7 @@ pub struct Settings {
     pub small: f32,
     /// Pixels that its cut then has across, at least.
     pub small_side: usize,
-    /// Largest standard deviation of the noise, grey levels of 255.
+    /// Largest standard deviation of the noise, in units of the picture's own.
     pub noise: f32,
     /// Probability of JPEG.
     pub jpeg: f32,
@@ -92,12 +92,12 @@ impl Settings {
             zoom: [0.88, 1.12],
             shift: 0.06,
             stretch: 0.06,
-            brightness: 0.15,
+            brightness: 0.3,
             contrast: 0.3,
             gamma: 0.3,
             light: 0.4,
             small: 0.3,
-            noise: 8.0,
+            noise: 0.15,
             jpeg: 0.2,
             erase: 0.2,
             ..Self::none()
@@ -113,12 +113,12 @@ impl Settings {
             zoom: [0.77, 1.1],
             shift: 0.1,
             stretch: 0.1,
-            brightness: 0.25,
+            brightness: 0.4,
             contrast: 0.4,
             gamma: 0.5,
             light: 0.6,
             small: 0.5,
-            noise: 12.0,
+            noise: 0.25,
             jpeg: 0.2,
             erase: 0.3,
             erase_share: 0.2,
@@ -137,13 +137,13 @@ impl Settings {
             (0.2 <= near && near <= far && far <= 3.0, "zoom", "two numbers from 0.2 to 3, the smaller first"),
             ((0.0..=0.5).contains(&self.shift), "shift", "between 0 and 0.5"),
             (is_share(self.stretch), "stretch", "between 0 and 1"),
-            (is_share(self.brightness), "brightness", "between 0 and 1"),
+            ((0.0..=4.0).contains(&self.brightness), "brightness", "between 0 and 4"),
             ((0.0..=4.0).contains(&self.contrast), "contrast", "between 0 and 4"),
             ((0.0..=4.0).contains(&self.gamma), "gamma", "between 0 and 4"),
             (is_share(self.light), "light", "between 0 and 1"),
             (is_share(self.small), "small", "between 0 and 1"),
             ((8..=1024).contains(&self.small_side), "small_side", "between 8 and 1024"),
-            ((0.0..=128.0).contains(&self.noise), "noise", "between 0 and 128"),
+            ((0.0..=4.0).contains(&self.noise), "noise", "between 0 and 4"),
             (is_share(self.jpeg), "jpeg", "between 0 and 1"),
             ((1..=90).contains(&self.jpeg_quality), "jpeg_quality", "between 1 and 90"),
             (is_share(self.erase), "erase", "between 0 and 1"),
@@ -319,8 +319,8 @@ struct Light {
     /// How suddenly it changes: the share of the picture's half that the change takes.
     width: f32,
     gamma: f32,
-    gain: f32,
-    offset: f32,
+    exposure: f32,
+    contrast: f32,
 }
 
 impl Light {
@@ -331,8 +331,8 @@ impl Light {
             direction: (cos, sin),
             width: between(0.15, 1.5, rng),
             gamma: factor(settings.gamma, rng),
-            gain: factor(settings.contrast, rng),
-            offset: 255.0 * settings.brightness * either_way(rng),
+            exposure: factor(settings.brightness, rng),
+            contrast: factor(settings.contrast, rng),
         }
     }
 
@@ -347,13 +347,15 @@ impl Light {
                 }
             }
         }
-        if (self.gamma, self.gain, self.offset) == (1.0, 1.0, 0.0) {
+        if (self.gamma, self.exposure, self.contrast) == (1.0, 1.0, 1.0) {
             return;
         }
+        let mean = mean(values);
         // A table of whole levels, and straight lines between them: a power a pixel costs more than all the rest.
         let curve: [f32; 257] = std::array::from_fn(|level| {
-            let bent = 255.0 * (level.min(255) as f32 / 255.0).powf(self.gamma);
-            ((bent - 127.5) * self.gain + 127.5 + self.offset).clamp(0.0, 255.0)
+            let bent = |level: f32| 255.0 * (level / 255.0).clamp(0.0, 1.0).powf(self.gamma) * self.exposure;
+            let middle = bent(mean);
+            (middle + (bent(level as f32) - middle) * self.contrast).clamp(0.0, 255.0)
         });
         for value in values {
             let held = value.clamp(0.0, 255.0);
@@ -363,10 +365,17 @@ impl Light {
     }
 }
 
-/// Gaussian noise of a standard deviation of up to `most`.
+fn mean(values: &[f32]) -> f32 {
+    values.iter().sum::<f32>() / values.len().max(1) as f32
+}
+
+/// Gaussian noise of a standard deviation of up to `most` times the picture's.
 fn add_noise(most: f32, rng: &mut StdRng, values: &mut [f32]) {
-    let deviation = most * rng.random::<f32>();
-    if deviation > 0.0 {
+    let share = most * rng.random::<f32>();
+    if share > 0.0 {
+        let mean = mean(values);
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len().max(1) as f32;
+        let deviation = share * variance.sqrt();
         values.iter_mut().for_each(|value| *value += deviation * rng.sample::<f32, _>(StandardNormal));
     }
 }
@@ -387,7 +396,7 @@ fn erase(most: f32, side: usize, rng: &mut StdRng, values: &mut [f32]) {
 /// Blanks an eye or the mouth with the picture's mean.
 fn cover(crop: &Crop, crop_from_cut: Affine, side: usize, rng: &mut StdRng, values: &mut [f32]) {
     let Ellipse { middle, across, down } = Regions::of(crop).covers()[rng.random_range(0..3)];
-    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    let mean = mean(values);
     for (n, value) in values.iter_mut().enumerate() {
         let (x, y) = crop_from_cut.apply((n % side) as f32, (n / side) as f32);
         if ((x - middle.x) / across).powi(2) + ((y - middle.y) / down).powi(2) <= 1.0 {

@@ -35,7 +35,7 @@ fn list(classes: &[Expression]) -> String {
 
 /// A cut-out picture of a face, grey, with room around it: augmentation may turn, shift and shrink without reaching
 /// beyond it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Crop {
     /// Width in pixels.
     pub width: usize,

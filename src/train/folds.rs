@@ -228,7 +228,7 @@ mod tests {
         });
         let of_nobody =
             (0..anonymous).map(|n| Face { expression: Some(Expression::ALL[n % 7]), ..face(people * pictures + n) });
-        let sex = |n: usize| Some(if n % 3 == 0 { Sex::Male } else { Sex::Female });
+        let sex = |n: usize| Some(if n.is_multiple_of(3) { Sex::Male } else { Sex::Female });
         Faces {
             subjects: (0..people).map(|n| Subject { name: format!("set/{n}"), sex: sex(n) }).collect(),
             views: vec!["left".to_owned(), "right".to_owned()],

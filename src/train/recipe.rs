@@ -178,23 +178,27 @@ pub enum Trains {
 }
 
 impl Recipe {
-    /// Reads and checks `path`.
+    /// Reads and checks `path`, with `changes` to it: each a key, of a table perhaps, and a value as TOML has it, such as
+    /// `finetune.schedule.images=1000`. A value that is no TOML is taken for a string.
     ///
     /// # Errors
     /// Every [`RecipeError`]: the file, the key and what it must be are named.
-    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+    pub fn load(path: &Path, changes: &[String]) -> Result<Self, RecipeError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        let bad = |reason: String| RecipeError::Parse { path: path.to_owned(), reason };
+        if changes.is_empty() {
+            // Read at once, an error tells its line.
+            return Self::checked(toml::from_str(&text).map_err(|error| bad(error.to_string()))?, path);
+        }
+        let mut table: toml::Table = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        for change in changes {
+            set(&mut table, change).map_err(bad)?;
+        }
+        Self::checked(table.try_into().map_err(|error: toml::de::Error| bad(error.to_string()))?, path)
     }
 
-    /// The recipe that `text` says; `path` is for messages.
-    ///
-    /// # Errors
-    /// [`RecipeError::Parse`] and [`RecipeError::Value`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
-        let recipe: Self = toml::from_str(text)
-            .map_err(|error| RecipeError::Parse { path: path.to_owned(), reason: error.to_string() })?;
+    fn checked(recipe: Self, path: &Path) -> Result<Self, RecipeError> {
         match recipe.fault() {
             Some((key, wanted)) => Err(RecipeError::Value { path: path.to_owned(), key, wanted }),
             None => Ok(recipe),
@@ -255,6 +259,22 @@ impl Recipe {
             .or_else(|| pretrain.as_ref().and_then(|stage| stage.augment.fault("pretrain.augment")))
             .or_else(|| finetune.augment.fault("finetune.augment"))
     }
+}
+
+/// Makes one change to a table.
+fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
+    let no_change = || format!("`{change}` is no change: give KEY=VALUE, such as `finetune.schedule.images=1000`");
+    let (key, value) = change.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(no_change)?;
+    let mut keys = key.trim().split('.');
+    let last = keys.next_back().ok_or_else(no_change)?;
+    let mut inner = table;
+    for key in keys {
+        let entry = inner.entry(key).or_insert_with(|| toml::Table::new().into());
+        inner = entry.as_table_mut().ok_or_else(|| format!("`{change}`: `{key}` is no table"))?;
+    }
+    let value = value.parse().unwrap_or_else(|_| toml::Value::String(value.to_owned()));
+    inner.insert(last.to_owned(), value);
+    Ok(())
 }
 
 impl Schedule {

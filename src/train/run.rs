@@ -77,6 +77,21 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// In words, how many there are for what.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let Self { pretrain, pretrain_validation, finetune, finetune_validation } = self;
+        format!(
+            "{} pictures for the first stage ({} to validate it), {} for the second ({} to validate it)",
+            pretrain.len(),
+            pretrain_validation.len(),
+            finetune.len(),
+            finetune_validation.len()
+        )
+    }
+}
+
 /// The faces of `of` that belong to the sets of `portions`, as often as their weights say.
 fn portions(faces: &Faces, portions: &[Portion], of: &[usize]) -> Vec<usize> {
     let weights: Vec<usize> = faces

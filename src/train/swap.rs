@@ -7,11 +7,13 @@
 
 use super::faces::{Crop, Face};
 use super::regions::Regions;
-use crate::image::warp::{Pixels, Similarity, warp_gray};
+use crate::image::warp::{Affine, Pixels, Similarity, warp_gray};
 use crate::scene::{Landmarks, Point};
 
 /// Faces that are turned further are not swapped: half of their landmarks are hidden.
 const MOST_YAW_DEG: f32 = 45.0;
+/// Nor are faces of which one is turned so much further than the other: features would stand twice.
+const MOST_DIFFERENCE_DEG: f32 = 25.0;
 /// Width of the masks' soft edges, in units of the face's scale.
 const EDGE: f32 = 0.12;
 /// Width of the blur whose ratio corrects the light, in units of the distance between the eyes \[C\].
@@ -23,49 +25,72 @@ pub fn can_swap(face: &Face) -> bool {
     face.crop.landmarks.is_some() && face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG)
 }
 
-/// The face `inner` with the outline of `outer`; `None` if one of them is seen from the side or has no landmarks.
+/// Whether two faces are turned alike.
+#[must_use]
+pub fn are_turned_alike(one: &Face, other: &Face) -> bool {
+    let difference = one.yaw_deg.zip(other.yaw_deg).map(|(one, other)| (one - other).abs());
+    difference.is_none_or(|difference| difference < MOST_DIFFERENCE_DEG)
+}
+
+/// The face `inner` with the outline of `outer`; `None` if one of them has no landmarks or is seen from the side, or if they
+/// look in different directions.
 #[must_use]
 pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
-    if !can_swap(inner) || !can_swap(outer) {
+    if !can_swap(inner) || !can_swap(outer) || !are_turned_alike(inner, outer) {
         return None;
     }
     let (from, to) = (inner.crop.landmarks?, outer.crop.landmarks?);
     let outer_from_inner = fit(&from, &to)?;
-    let inner_from_outer = outer_from_inner.inverse();
-
-    let Crop { width, height, .. } = outer.crop;
     let there = |p: Point| {
         let (x, y) = outer_from_inner.apply(p.x, p.y);
         Point { x, y }
     };
     let (of_inner, of_outer) = (Regions::of(&inner.crop), Regions::of(&outer.crop));
-    let hull_of =
-        |inner: &[Point], outer: &[Point]| hull(inner.iter().map(|p| there(*p)).chain(outer.iter().copied()).collect());
+    let hull_of = |inner: &[Point], outer: &[Point]| {
+        Hull::of(inner.iter().map(|p| there(*p)).chain(outer.iter().copied()).collect())
+    };
     let hulls = [
         hull_of(&of_inner.eyes_and_brows(), &of_outer.eyes_and_brows()),
         hull_of(&of_inner.nose_and_mouth(), &of_outer.nose_and_mouth()),
     ];
 
+    let outer = &outer.crop;
+    let (left, right) = extent(&hulls, |p| p.x, outer.width)?;
+    let (top, bottom) = extent(&hulls, |p| p.y, outer.height)?;
+    let (width, height) = (right - left, bottom - top);
     let mut moved = vec![0.0; width * height];
     let picture = Pixels { width: inner.crop.width, height: inner.crop.height, values: &inner.crop.gray };
-    warp_gray(picture, inner_from_outer.into(), (width, height), &mut moved);
-    let still: Vec<f32> = outer.crop.gray.iter().map(|value| f32::from(*value)).collect();
+    let window = Affine { x: [1.0, 0.0, left as f32], y: [0.0, 1.0, top as f32] };
+    warp_gray(picture, Affine::from(outer_from_inner.inverse()).after(&window), (width, height), &mut moved);
+    let rows = || outer.gray.chunks_exact(outer.width).skip(top).take(height);
+    let still: Vec<f32> = rows().flat_map(|row| &row[left..right]).map(|value| f32::from(*value)).collect();
     let radius = (BLUR * to[0].distance(to[1]) / 2.0).max(1.0) as usize;
     let (light_moved, light_still) = (blurred(&moved, width, radius), blurred(&still, width, radius));
 
     let edge = EDGE * of_outer.scale;
-    let mut gray = outer.crop.gray.clone();
-    for (n, gray) in gray.iter_mut().enumerate() {
-        let point = Point { x: (n % width) as f32, y: (n / width) as f32 };
-        let depth = hulls.iter().map(|hull| depth(hull, point)).fold(f32::NEG_INFINITY, f32::max);
-        if depth <= 0.0 {
-            continue;
+    let mut gray = outer.gray.clone();
+    for (v, row) in gray.chunks_exact_mut(outer.width).skip(top).take(height).enumerate() {
+        for (u, gray) in row[left..right].iter_mut().enumerate() {
+            let point = Point { x: (left + u) as f32, y: (top + v) as f32 };
+            let depth = hulls[0].depth(point).max(hulls[1].depth(point));
+            if depth <= 0.0 {
+                continue;
+            }
+            let at = v * width + u;
+            let corrected = moved[at] * light_still[at].max(1.0) / light_moved[at].max(1.0);
+            let share = (depth / edge).min(1.0);
+            *gray = (still[at] + (corrected - still[at]) * share).round().clamp(0.0, 255.0) as u8;
         }
-        let share = (depth / edge).min(1.0);
-        let corrected = moved[n] * light_still[n].max(1.0) / light_moved[n].max(1.0);
-        *gray = (still[n] + (corrected - still[n]) * share).round().clamp(0.0, 255.0) as u8;
     }
-    Some(Crop { gray, ..outer.crop.clone() })
+    Some(Crop { gray, ..outer.clone() })
+}
+
+/// From the first to behind the last whole pixel that the hulls reach within a picture of this length; `None` if that is nothing.
+fn extent(hulls: &[Hull; 2], along: fn(&Point) -> f32, length: usize) -> Option<(usize, usize)> {
+    let corners = || hulls.iter().flat_map(|hull| &hull.corners).map(along);
+    let first = corners().fold(f32::INFINITY, f32::min).max(0.0) as usize;
+    let last = (corners().fold(f32::NEG_INFINITY, f32::max).max(0.0) as usize + 1).min(length);
+    (first < last).then_some((first, last))
 }
 
 /// The similarity that brings `from` nearest to `to`, by least squares; `None` if `from` is a single point.
@@ -91,31 +116,46 @@ fn turn(o: Point, a: Point, b: Point) -> f32 {
     (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x)
 }
 
-/// The convex hull, clockwise in the picture (A. M. Andrew's monotone chain, 1979).
-fn hull(mut points: Vec<Point>) -> Vec<Point> {
-    points.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-    let chain = |points: &mut dyn Iterator<Item = Point>| {
-        let mut chain: Vec<Point> = Vec::new();
-        for point in points {
-            while let [.., o, a] = chain[..]
-                && turn(o, a, point) <= 0.0
-            {
-                chain.pop();
-            }
-            chain.push(point);
-        }
-        chain.pop();
-        chain
-    };
-    let mut hull = chain(&mut points.iter().copied());
-    hull.extend(chain(&mut points.iter().rev().copied()));
-    hull
+/// A convex polygon.
+struct Hull {
+    corners: Vec<Point>,
+    /// Of each edge (a, b, c): a * x + b * y + c is how far inside of it the point (x, y) lies.
+    edges: Vec<[f32; 3]>,
 }
 
-/// How far inside the hull a point lies; negative outside.
-fn depth(hull: &[Point], point: Point) -> f32 {
-    let edges = hull.iter().zip(hull.iter().cycle().skip(1));
-    edges.map(|(a, b)| turn(*a, *b, point) / a.distance(*b).max(1e-6)).fold(f32::INFINITY, f32::min)
+impl Hull {
+    /// The smallest around `points` (A. M. Andrew's monotone chain, 1979).
+    fn of(mut points: Vec<Point>) -> Self {
+        points.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
+        let chain = |points: &mut dyn Iterator<Item = Point>| {
+            let mut chain: Vec<Point> = Vec::new();
+            for point in points {
+                while let [.., o, a] = chain[..]
+                    && turn(o, a, point) <= 0.0
+                {
+                    chain.pop();
+                }
+                chain.push(point);
+            }
+            chain.pop();
+            chain
+        };
+        let mut corners = chain(&mut points.iter().copied());
+        corners.extend(chain(&mut points.iter().rev().copied()));
+        let edge = |(from, to): (&Point, &Point)| {
+            let length = from.distance(*to).max(1e-6);
+            let (a, b) = ((from.y - to.y) / length, (to.x - from.x) / length);
+            [a, b, -a * from.x - b * from.y]
+        };
+        let edges = corners.iter().zip(corners.iter().cycle().skip(1)).map(edge).collect();
+        Self { corners, edges }
+    }
+
+    /// How far inside a point lies; negative outside.
+    fn depth(&self, point: Point) -> f32 {
+        let depths = self.edges.iter().map(|[a, b, c]| a * point.x + b * point.y + c);
+        depths.fold(f32::INFINITY, f32::min)
+    }
 }
 
 /// Three means over squares, which together reach as far as `radius`: nearly a Gaussian.

@@ -132,7 +132,7 @@ impl Stage<'_> {
         let log = folder.join("log.jsonl");
         let mut journal = Journal::open(&log, at.state.step).map_err(io(&log))?;
         let best_file = folder.join("best.bpk");
-        let mut average = Average::resume(at.average.clone(), self.schedule.ema);
+        let mut average = Average::resume(&at.average, self.schedule.ema);
         let (log_every, validate_every) = (steps.div_ceil(LOG_LINES), steps.div_ceil(self.schedule.validations));
         let mut since = Since::now();
         let mut saved = Saved { at: Instant::now(), step: at.state.step };
@@ -149,8 +149,8 @@ impl Stage<'_> {
                 step: at.state.step,
                 kept: saved.step,
             })?;
-            average.update(&at.network);
             at.state.step += 1;
+            average.update(&at.network, at.state.step);
             since.add(&loss, self.method.pictures() * self.schedule.accumulate);
 
             let step = at.state.step;
@@ -230,6 +230,8 @@ impl Stage<'_> {
         let mut told: Vec<(&'static str, f64)> = Vec::new();
         for part in 0..self.schedule.accumulate as u64 {
             let draw = at.state.step * self.schedule.accumulate as u64 + part;
+            // Of dropout.
+            device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
             let batch = self.method.draw(material.faces, material.pool, &mut self.random(draw));
             let loss = self.loss(&at.network, material.faces, &batch, device);
             let total: f32 = loss.total.clone().into_scalar();

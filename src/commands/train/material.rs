@@ -36,12 +36,12 @@ pub(super) struct Options {
 impl Options {
     /// The recipe at `path`, with what `--set` changes.
     pub(super) fn recipe(&self, path: &Path) -> anyhow::Result<Recipe> {
-        Ok(Recipe::load_with(path, &self.set)?)
+        Ok(Recipe::load(path, &self.set)?)
     }
 
     /// The faces of `sets`, in one; what was used and left out goes into the log.
     pub(super) fn faces(&self, sets: &[DatasetSpec], config: &Config) -> anyhow::Result<Faces> {
-        let models = Models::load(&config.models)?;
+        let models = Models::chosen(&config.models)?;
         let runtime = Runtime::start(self.runtime.unwrap_or(config.inference.runtime))?;
         let cache = self.cache.clone().or_else(default_cache);
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -5,7 +5,7 @@ use anyhow::Context;
 use vultus::config::Config;
 use vultus::train::faces::Faces;
 use vultus::train::folds::{self, Split};
-use vultus::train::network::{Network, TrainDevice};
+use vultus::train::network::Network;
 use vultus::train::recipe::Recipe;
 use vultus::train::run::{Parts, Run, default_folder, rooted, sets};
 
@@ -39,19 +39,6 @@ pub(super) struct PretrainArgs {
     stage: StageArgs,
 }
 
-/// The second stage alone: classes, from the weights of a first stage or from nothing
-#[derive(clap::Args)]
-#[command(after_help = "Example:
-  vultus train finetune models/recipes/cl-mex.toml --data ~/faces --from runs/a/pretrain/network.safetensors")]
-pub(super) struct FinetuneArgs {
-    #[command(flatten)]
-    stage: StageArgs,
-
-    /// Begin with these weights [default: those that the first stage left in the folder, otherwise fresh ones]
-    #[arg(long, value_name = "FILE.safetensors")]
-    from: Option<PathBuf>,
-}
-
 #[derive(clap::Args)]
 struct StageArgs {
     /// What to do: a TOML file; docs/reference/recipes.md explains each key
@@ -62,10 +49,6 @@ struct StageArgs {
     /// [default: runs/ and the recipe's name]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
-
-    /// What computes
-    #[arg(long, value_enum, default_value_t)]
-    device: TrainDevice,
 
     #[command(flatten)]
     options: Options,
@@ -85,7 +68,7 @@ impl Begun {
     fn of(args: &StageArgs, config: &Config) -> anyhow::Result<Self> {
         let recipe = args.options.recipe(&args.recipe)?;
         let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
-        let device = args.device.open()?;
+        let device = burn::tensor::Device::flex().autodiff();
         let faces = args.options.faces(&sets(&recipe, &args.options.data), config)?;
         let split = Split { train: faces.all(), ..Split::default() };
         let parts = Parts::of(&rooted(&recipe, &args.options.data), &faces, &split)?;
@@ -121,34 +104,13 @@ pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<E
     if begun.recipe.pretrain.is_none() {
         anyhow::bail!("{} has no first stage (a table `[pretrain]`)", args.stage.recipe.display());
     }
-    let network = begun.pretrain()?;
-    let file = begun.folder.join("pretrain").join(WEIGHTS);
-    network.save(&file)?;
-    tracing::info!("pre-trained: {}", file.display());
+    begun.pretrain()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The weights that a stage leaves in its folder.
-const WEIGHTS: &str = "network.safetensors";
-
-pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let mut begun = Begun::of(&args.stage, config)?;
-    let left = begun.folder.join("pretrain").join(WEIGHTS);
-    let from = args.from.clone().or_else(|| left.is_file().then_some(left));
-    let fresh = Network::new(&begun.recipe.network, begun.recipe.seed, &begun.device);
-    let network = match &from {
-        Some(file) => {
-            tracing::info!("begins with the weights of {}", file.display());
-            fresh.load(file)?
-        }
-        None => {
-            tracing::info!("begins with fresh weights");
-            fresh
-        }
-    };
-    let network = begun.finetune(network)?;
-    let file = begun.folder.join("finetune").join(WEIGHTS);
-    network.save(&file)?;
-    tracing::info!("fine-tuned: {}", file.display());
+    let network = begun.pretrain()?;
+    begun.finetune(network)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 //! (`emotion,pixels,Usage`). Nobody knows who is who.
 
 use std::collections::BTreeSet;
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -173,7 +174,6 @@ fn rows(listing: &mut Listing, path: &Path) -> Result<Vec<Picture>, DatasetError
 /// # Errors
 /// Why they cannot be read.
 pub(crate) fn read_row(path: &Path, byte: u64) -> Result<(usize, Vec<u8>), String> {
-    use std::io::{BufReader, Seek, SeekFrom};
     let mut file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.seek(SeekFrom::Start(byte)).map_err(|error| error.to_string())?;
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(BufReader::new(file));

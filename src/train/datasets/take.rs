@@ -87,11 +87,14 @@ fn labels_beside(take: &Path) -> PathBuf {
     take.with_file_name(name)
 }
 
+/// The people in each frame, by camera and frame number.
+type Truth = HashMap<(String, u64), Vec<TruePerson>>;
+
 /// Who is to be seen where, and how they look, as far as it is known.
 #[derive(Debug, Default)]
 pub struct PersonLabels {
-    /// By camera and frame; none where there is no truth.
-    truth: Option<HashMap<(String, u64), Vec<TruePerson>>>,
+    /// None where there is no truth.
+    truth: Option<Truth>,
     stretches: Vec<Stretch>,
 }
 
@@ -161,7 +164,7 @@ impl PersonLabels {
     }
 }
 
-fn read_truth(file: &Path) -> Result<Option<HashMap<(String, u64), Vec<TruePerson>>>, DatasetError> {
+fn read_truth(file: &Path) -> Result<Option<Truth>, DatasetError> {
     if !file.is_file() {
         return Ok(None);
     }

@@ -7,9 +7,9 @@
 //! read in their abstracts \[R\]. Their losses were not at hand: the forms here are a reconstruction \[I\], the figures \[O\].
 
 use burn::tensor::{Int, Tensor};
-use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::scenes::{Scene, draw_by_subject, scenes};
@@ -91,7 +91,7 @@ impl Settings {
         )
     }
 
-    pub(super) fn check(&self, faces: &Faces, pool: &[usize]) -> Result<(), String> {
+    pub(super) fn prepare(self, faces: &Faces, pool: &[usize]) -> Result<ClMex, String> {
         let scenes = Self::scenes(faces, pool);
         if scenes.len() < 2 {
             return Err(
@@ -105,7 +105,22 @@ impl Settings {
                 "none of them has a label, and the supervised contrastive term needs some. Set `alpha` to 0".to_owned()
             );
         }
-        Ok(())
+        let mut notes = Vec::new();
+        let found = draw_by_subject(
+            scenes,
+            self.scenes,
+            self.scenes_per_subject,
+            self.apart_s,
+            &mut StdRng::from_seed([0; 32]),
+        );
+        if found.len() < self.scenes {
+            let Self { scenes, apart_s, .. } = self;
+            notes.push(format!(
+                "a batch has about {} scenes, not {scenes}: there are no more of several views that are {apart_s} s apart",
+                found.len()
+            ));
+        }
+        Ok(ClMex { settings: self, notes })
     }
 
     /// Those with two views.
@@ -125,29 +140,37 @@ impl Settings {
     }
 }
 
-impl Method for Settings {
+/// CL-MEx-style learning of some faces.
+pub(super) struct ClMex {
+    settings: Settings,
+    notes: Vec<String>,
+}
+
+impl Method for ClMex {
     fn pictures(&self) -> usize {
-        self.scenes * self.views * self.augmentations
+        let Settings { scenes, views, augmentations, .. } = self.settings;
+        scenes * views * augmentations
     }
 
     /// Scene by scene, in it view by view: the rows of a scene stand together. A scene with too few views gives some twice.
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
-        let scenes =
-            draw_by_subject(Self::scenes(faces, pool), self.scenes, self.scenes_per_subject, self.apart_s, rng);
+        let Settings { scenes: count, scenes_per_subject, views: per_scene, augmentations, positives, apart_s, .. } =
+            self.settings;
+        let scenes = draw_by_subject(Settings::scenes(faces, pool), count, scenes_per_subject, apart_s, rng);
         let mut batch = Batch::default();
         for (number, scene) in scenes.iter().enumerate() {
             let is_same = |other: &Scene| (other.subject, other.expression) == (scene.subject, scene.expression);
             let is_known = scene.subject.is_some() && scene.expression.is_some();
-            let group = match self.positives {
+            let group = match positives {
                 Positives::SubjectExpression if is_known => scenes.iter().position(is_same).unwrap_or(number),
                 _ => number,
             };
-            let mut views: Vec<usize> = scene.faces.sample(rng, self.views).copied().collect();
-            for view in 0..self.views - views.len() {
+            let mut views: Vec<usize> = scene.faces.sample(rng, per_scene).copied().collect();
+            for view in 0..per_scene - views.len() {
                 views.push(views[view]);
             }
             for face in views {
-                for _ in 0..self.augmentations {
+                for _ in 0..augmentations {
                     batch.push(faces, Shot { face, seed: rng.next_u64(), change: Change::None }, group);
                 }
             }
@@ -156,26 +179,31 @@ impl Method for Settings {
     }
 
     fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
-        let views = contrast_groups(outputs.projection.clone(), self.temperature, &batch.group);
+        let Settings { temperature, alpha, beta, .. } = self.settings;
+        let views = contrast_groups(outputs.projection.clone(), temperature, &batch.group);
         let mut terms = vec![("views", 1.0, views)];
-        if self.alpha > 0.0 {
+        if alpha > 0.0 {
             let label = &batch.label;
             let relation = |i: usize, j: usize| match (label[i], label[j]) {
                 (Some(one), Some(other)) if one == other => Positive,
                 (Some(_), Some(_)) => Negative,
                 _ => Ignored,
             };
-            let expressions = contrast(outputs.projection.clone(), self.temperature, |_| 1.0, relation);
-            terms.push(("expressions", self.alpha, expressions));
+            let expressions = contrast(outputs.projection.clone(), temperature, |_| 1.0, relation);
+            terms.push(("expressions", alpha, expressions));
         }
-        if self.beta > 0.0 {
-            let [first, second] = self.paired_rows(batch.shots.len()).map(|rows| {
+        if beta > 0.0 {
+            let [first, second] = self.settings.paired_rows(batch.shots.len()).map(|rows| {
                 let rows: Vec<i64> = rows.into_iter().map(|row| row as i64).collect();
                 let rows = Tensor::<1, Int>::from_ints(&rows[..], &outputs.projection.device());
                 outputs.projection.clone().select(0, rows)
             });
-            terms.push(("redundancy", self.beta, barlow(first, second, LAMBDA)));
+            terms.push(("redundancy", beta, barlow(first, second, LAMBDA)));
         }
         Loss::sum(terms)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 }

@@ -125,7 +125,7 @@ impl Settings {
     /// [`MethodError::Data`] if they lack what the method lives on.
     pub fn method(&self, faces: &Faces, pool: &[usize]) -> Result<Box<dyn Method>, MethodError> {
         let checked: Result<Box<dyn Method>, String> = match self.clone() {
-            Self::ClMex(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),
+            Self::ClMex(settings) => settings.prepare(faces, pool).map(|method| Box::new(method) as _),
             Self::SslFer(settings) => settings.prepare(faces, pool).map(|method| Box::new(method) as _),
             Self::Contrawarping(settings) => settings.prepare(faces, pool).map(|method| Box::new(method) as _),
             Self::CrsCont(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),

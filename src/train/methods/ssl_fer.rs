@@ -26,7 +26,7 @@ use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
 use crate::train::losses::contrast::contrast;
 use crate::train::network::Outputs;
-use crate::train::swap::can_swap;
+use crate::train::swap::{are_turned_alike, can_swap};
 
 /// Seconds between two frames of the code's clips; offsets in time are multiples of it.
 const FRAME_S: f64 = 6.0 / 25.0;
@@ -210,6 +210,11 @@ impl SslFer {
         Ok(())
     }
 
+    /// Pairs an anchor: its own, and its hard negative's.
+    fn pairs(&self) -> usize {
+        1 + usize::from(self.settings.hard_negatives)
+    }
+
     fn positive(&self, pool: &Pool<'_>, face: usize, rng: &mut StdRng) -> Option<usize> {
         match self.settings.positives {
             Positives::Time => pool.moment(face, &self.clip, rng),
@@ -277,22 +282,21 @@ impl Pool<'_> {
         if same_view.is_empty() { other_view } else { same_view }
     }
 
-    /// The change that swaps `face` into `outer` with probability `swap`, if they are two people's.
-    fn swap_into(&self, outer: Option<usize>, face: usize, swap: f64, rng: &mut StdRng) -> Change {
-        let is_drawn = rng.random_bool(swap);
-        let person = |face: usize| self.faces.faces[face].subject;
-        match outer {
-            Some(outer) if is_drawn && (person(outer).is_none() || person(outer) != person(face)) => {
-                Change::SwapInto(outer)
-            }
-            _ => Change::None,
-        }
+    /// A face of somebody else who looks in about the same direction, for `inner` to be swapped into.
+    fn outer(&self, inner: usize, rng: &mut StdRng) -> Option<usize> {
+        let inner = &self.faces.faces[inner];
+        let fits = |outer: &usize| {
+            let outer = &self.faces.faces[*outer];
+            (outer.subject.is_none() || outer.subject != inner.subject) && are_turned_alike(inner, outer)
+        };
+        let outers: Vec<usize> = self.outers.iter().copied().filter(fits).collect();
+        outers.choose(rng).copied()
     }
 }
 
 impl Method for SslFer {
     fn pictures(&self) -> usize {
-        self.settings.anchors * if self.settings.hard_negatives { 4 } else { 2 }
+        self.settings.anchors * 2 * self.pairs()
     }
 
     /// Anchor, positive, hard negative, its positive; the groups of the two pairs are 2n and 2n + 1.
@@ -311,20 +315,24 @@ impl Method for SslFer {
             if drawn.contains(&instant) {
                 continue;
             }
-            let hard_negative = pool.hard_negatives(anchor, &self.clip, self.settings.apart_s).choose(rng).copied();
-            if self.settings.hard_negatives && hard_negative.is_none() {
+            let hard_negative = match self.settings.hard_negatives {
+                true => pool.hard_negatives(anchor, &self.clip, self.settings.apart_s).choose(rng).copied(),
+                false => None,
+            };
+            let mut pairs = Vec::new();
+            for first in [Some(anchor), hard_negative].into_iter().flatten() {
+                pairs.extend(self.positive(&pool, first, rng).map(|positive| (first, positive)));
+            }
+            if pairs.len() < self.pairs() {
                 continue;
             }
-            let outer = pool.outers.choose(rng).copied();
-            let pairs = std::iter::once(Some(anchor)).chain([hard_negative.filter(|_| self.settings.hard_negatives)]);
-            let pairs: Option<Vec<_>> =
-                pairs.flatten().map(|first| Some((first, self.positive(&pool, first, rng)?))).collect();
-            let Some(pairs) = pairs else { continue };
-            let number = drawn.len();
+            // The same foreign face for both positives, so that it does not tell the pairs apart.
+            let outer = pool.outer(pairs[0].1, rng);
             for (place, (first, positive)) in pairs.into_iter().enumerate() {
-                let group = 2 * number + place;
+                let group = 2 * drawn.len() + place;
                 batch.push(faces, Shot { face: first, seed: rng.next_u64(), change: Change::None }, group);
-                let change = pool.swap_into(outer, positive, self.settings.swap, rng);
+                let is_swapped = rng.random_bool(self.settings.swap);
+                let change = outer.filter(|_| is_swapped).map_or(Change::None, Change::SwapInto);
                 batch.push(faces, Shot { face: positive, seed: rng.next_u64(), change }, group);
             }
             drawn.insert(instant);

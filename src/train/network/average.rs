@@ -23,11 +23,13 @@ impl Average {
         Self { network: network.valid(), decay }
     }
 
-    /// Moves towards `network`, which has the average's parameters.
-    pub fn update(&mut self, network: &Network) {
+    /// Moves towards `network`, which has the average's parameters, after so many `steps`: the first ones move it faster,
+    /// so that it forgets the random weights that it began with.
+    pub fn update(&mut self, network: &Network, steps: u64) {
+        let decay = self.decay.min((1.0 + steps as f64) / (10.0 + steps as f64));
         let mut found = Tensors::default();
         network.valid().visit(&mut found);
-        self.network = self.network.clone().map(&mut Towards { tensors: found.0, decay: self.decay });
+        self.network = self.network.clone().map(&mut Towards { tensors: found.0, decay });
     }
 
     /// The averaged network, as it is trained on or validated.

@@ -266,7 +266,7 @@ mod tests {
         train(&mut network, 2);
         let end = weights(&network);
         assert_eq!(weights(&average.network()), begin);
-        average.update(&network);
+        average.update(&network, 1_000);
         assert_eq!(weights(&network), end);
         for ((average, begin), end) in weights(&average.network()).iter().zip(&begin).zip(&end) {
             assert!((average - (0.75 * begin + 0.25 * end)).abs() <= 1e-6 * begin.abs().max(1.0), "{average}");

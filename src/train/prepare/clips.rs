@@ -6,46 +6,48 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::{CUT, OnProgress, Preparation, PrepareError, Progress, crop_of};
+use super::{Keep, Looked, OnProgress, Preparation, PrepareError, Progress, Unfound};
 use crate::capture::recording::Recording;
 use crate::capture::{Event, Source};
 use crate::config::Config;
+use crate::face::align::CutFormat;
 use crate::face::associate::Associator;
 use crate::face::view::View;
 use crate::frame::{Frame, FramePool, FrameSet};
+use crate::infer::InferError;
 use crate::sync::{MAX_PENDING, Matcher, Timing, sets_in_turn};
 use crate::time::Timestamp;
-use crate::train::datasets::{Clip, DatasetSpec};
-use crate::train::faces::{About, Faces, Gather, Skipped};
+use crate::train::datasets::Clip;
+use crate::train::faces::About;
 
 /// Frames of a camera that are in use at once: those that wait for their set, the next one, and those of the set.
 const FRAMES: usize = MAX_PENDING + 4;
 
-pub(super) fn prepare(
+pub(super) fn look<K: Keep>(
     with: &Preparation<'_>,
-    spec: DatasetSpec,
     clips: &[Clip],
     rate: f64,
-    skipped: Vec<Skipped>,
+    mut keep: K,
     on_progress: OnProgress<'_>,
-) -> Result<Faces, PrepareError> {
+    each: &mut impl FnMut(Looked<K::Kept>),
+) -> Result<(), PrepareError> {
     let workers = rayon::ThreadPoolBuilder::new()
         .num_threads(with.threads.max(1))
         .thread_name(|n| format!("faces {n}"))
         .build()?;
     let recordings = clips.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let total = recordings.iter().map(|recording| recording.frames).sum::<Option<u64>>();
-    let mut gather = Gather::of(spec, skipped);
     let mut done = 0;
     for (clip, recording) in clips.iter().zip(recordings) {
-        let mut scan = Scan::of(with, clip, &recording, rate)?;
+        let mut scan = Scan::of(with, clip, &recording, rate, keep.format())?;
         for set in sets_of(recording) {
             done += set.frames().count() as u64;
-            workers.install(|| scan.step(&set, &mut gather))?;
+            workers.install(|| scan.look(&set))?;
+            scan.keep(&set, &mut keep, each)?;
             on_progress(Progress { done, total });
         }
     }
-    Ok(gather.finish())
+    Ok(())
 }
 
 fn open(clip: &Clip) -> Result<Recording, PrepareError> {
@@ -60,11 +62,10 @@ fn open(clip: &Clip) -> Result<Recording, PrepareError> {
 /// The frame sets that a replay as fast as possible would form.
 fn sets_of(recording: Recording) -> impl Iterator<Item = FrameSet> {
     let views = recording.take.as_ref().map(|take| &take.views[..]).unwrap_or_default();
-    let timing = |(n, source): (usize, &Box<dyn Source>)| Timing {
-        period: source.stream().period,
-        offset_ns: views.get(n).map_or(0, |view| view.camera.offset_ns),
-    };
-    let timings: Vec<Timing> = recording.sources.iter().enumerate().map(timing).collect();
+    let offsets = views.iter().map(|view| view.camera.offset_ns).chain(std::iter::repeat(0));
+    let sources = recording.sources.iter().zip(offsets);
+    let timings: Vec<Timing> =
+        sources.map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns }).collect();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
     let matcher = Matcher::new(&timings, allowance, recording.starts_at);
     sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources))
@@ -113,12 +114,19 @@ struct Scan<'a> {
     period: Duration,
     /// Half of the time between two sets.
     reach: Duration,
-    planes: Vec<f32>,
+    /// Who each of the views' faces is, view after view.
+    people: Vec<u32>,
 }
 
 impl<'a> Scan<'a> {
-    fn of(with: &Preparation<'_>, clip: &'a Clip, recording: &Recording, rate: f64) -> Result<Self, PrepareError> {
-        let view = |n| View::new(with.runtime, with.detector, with.detection, CUT, n as u32);
+    fn of(
+        with: &Preparation<'_>,
+        clip: &'a Clip,
+        recording: &Recording,
+        rate: f64,
+        format: CutFormat,
+    ) -> Result<Self, PrepareError> {
+        let view = |n| View::new(with.runtime, with.detector, with.detection, format, n as u32);
         Ok(Self {
             clip,
             cameras: recording.sources.iter().map(|source| source.stream().name.to_string()).collect(),
@@ -128,38 +136,49 @@ impl<'a> Scan<'a> {
             next_at: None,
             period: Duration::from_secs_f64(1.0 / rate),
             reach: recording.sources.iter().map(|source| source.stream().period / 2).max().unwrap_or_default(),
-            planes: Vec::new(),
+            people: Vec::new(),
         })
     }
 
-    /// Looks at `set`, and keeps its faces if it is time to.
-    fn step(&mut self, set: &FrameSet, gather: &mut Gather) -> Result<(), PrepareError> {
+    /// Looks at `set`.
+    fn look(&mut self, set: &FrameSet) -> Result<(), InferError> {
         let pairs = self.views.par_iter_mut().zip(&set.views[..]);
         pairs.try_for_each(|(view, frame)| view.step(frame.as_ref()))?;
         let candidates: Vec<_> = self.views.iter().flat_map(|view| view.seen().candidates()).collect();
-        let mut people = self.associator.step(set.at, &candidates).iter();
+        self.people.clear();
+        self.people.extend_from_slice(self.associator.step(set.at, &candidates));
+        Ok(())
+    }
+
+    /// Keeps the faces of `set`, which it looked at last, if it is time to.
+    fn keep<K: Keep>(
+        &mut self,
+        set: &FrameSet,
+        keep: &mut K,
+        each: &mut impl FnMut(Looked<K::Kept>),
+    ) -> Result<(), InferError> {
         let is_kept = self.next_at.is_none_or(|next| set.at + self.reach >= next);
         if is_kept {
             let next = self.next_at.unwrap_or(set.at) + self.period;
             self.next_at = Some(if next > set.at { next } else { set.at + self.period });
         }
         let time_s = set.at.since(self.starts_at).as_nanos() as f64 / 1e9;
+        let mut people = self.people.iter();
         for ((camera, view), frame) in self.cameras.iter().zip(&self.views).zip(&set.views) {
             let Some(frame) = frame.as_ref().filter(|_| is_kept) else { continue };
             let seen = view.seen();
             let source = PathBuf::from(format!("{}#{camera}/{}", self.clip.name, frame.seq));
+            let mut tell = |about, found| each(Looked { about, time_s: Some(time_s), source: source.clone(), found });
             if let Some(error) = &seen.unreadable {
-                gather.skip(source, error.to_string());
-                continue;
+                tell(About::default(), Err(Unfound::Unusable(error.to_string())));
+            } else if seen.faces.is_empty() {
+                tell(About::default(), Err(Unfound::NoFace));
             }
-            if seen.faces.is_empty() {
-                gather.skip(source, "no face was found");
-                continue;
-            }
-            for (face, number) in seen.faces.iter().zip(people.by_ref()) {
+            for ((n, face), number) in seen.faces.iter().enumerate().zip(people.by_ref()) {
                 let labels = &self.clip.labels;
                 let Some(person) = labels.person(camera, frame.seq, face.rect, *number) else {
-                    gather.skip(source.clone(), "a face where the truth knows of nobody");
+                    let reason = "a face where the truth knows of nobody".to_owned();
+                    tell(About::default(), Err(Unfound::Unusable(reason)));
                     continue;
                 };
                 let about = About {
@@ -169,8 +188,7 @@ impl<'a> Scan<'a> {
                     scene: Some(format!("{} {person} {}", self.clip.name, set.number)),
                     view: Some(camera.clone()),
                 };
-                let crop = crop_of(view.image(), face, &mut self.planes);
-                gather.add(&about, crop, Some(face.pose.yaw_deg), Some(time_s), source.clone());
+                tell(about, Ok((keep.face(view, n)?, Some(face.pose.yaw_deg))));
             }
         }
         Ok(())
