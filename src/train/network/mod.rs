@@ -3,10 +3,11 @@
 mod architecture;
 mod average;
 pub mod device;
+mod graph;
 mod kernels;
 mod layers;
 mod resnet;
-mod weights;
+pub mod weights;
 
 use burn::module::{Module, ParamGroup};
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
