@@ -1,6 +1,5 @@
 //! `vultus train`: one file a verb.
 
-mod cross_validate;
 mod dashboard;
 mod evaluate;
 mod export;
@@ -33,7 +32,6 @@ enum Verb {
     Run(run::Args),
     Pretrain(run::PretrainArgs),
     Finetune(run::FinetuneArgs),
-    CrossValidate(cross_validate::Args),
     Evaluate(evaluate::Args),
     Export(export::Args),
     Import(import::Args),
@@ -44,7 +42,6 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         Verb::Run(args) => run::run(args, config),
         Verb::Pretrain(args) => run::pretrain(args, config),
         Verb::Finetune(args) => run::finetune(args, config),
-        Verb::CrossValidate(args) => cross_validate::run(args, config),
         Verb::Evaluate(args) => evaluate::run(args, config),
         Verb::Export(args) => export::run(args),
         Verb::Import(args) => import::run(args),

@@ -13,8 +13,8 @@ use vultus::train::folds::{self, Split};
 use vultus::train::model;
 use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
-use vultus::train::report;
-use vultus::train::run::{Parts, Run, default_folder, rooted, sets};
+use vultus::train::run::{Parts, Run, RunError, default_folder, rooted, sets};
+use vultus::train::trainer::Watch;
 
 use super::dashboard::Dashboard;
 use super::material::{Options, follow, provenance, threads};
@@ -112,19 +112,19 @@ impl Begun {
 
     fn pretrain(&mut self) -> anyhow::Result<Network> {
         let fresh = self.fresh();
-        self.stage("pretrain", fresh, Run::pretrain)
+        self.stage("pretrain", fresh, |run, network, watch| run.pretrain(network, watch))
     }
 
     fn finetune(&mut self, network: Network) -> anyhow::Result<Network> {
-        self.stage("finetune", network, Run::finetune)
+        self.stage("finetune", network, |run, network, watch| run.finetune(network, watch))
     }
 
     /// One stage, after which its weights lie in its folder.
-    fn stage<E: std::error::Error + Send + Sync + 'static>(
+    fn stage(
         &mut self,
         name: &str,
         network: Network,
-        stage: impl FnOnce(&Run<'_>, Network, &mut dyn vultus::train::trainer::Watch) -> Result<Network, E>,
+        stage: impl FnOnce(&Run<'_>, Network, &mut dyn Watch) -> Result<Network, RunError>,
     ) -> anyhow::Result<Network> {
         let Self { recipe, folder, faces, parts, device, dashboard } = self;
         let network = stage(&Run { recipe, faces, parts, device, folder }, network, dashboard)?;
