@@ -3,6 +3,7 @@
 mod architecture;
 mod average;
 pub mod device;
+mod graph;
 mod kernels;
 mod layers;
 mod resnet;

@@ -12,25 +12,25 @@ use super::layers::{conv, convolve, mean, norm, normalise, pool, standardise};
 /// Turns pictures into embeddings.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    layer1: Vec<Block>,
-    layer2: Vec<Block>,
-    layer3: Vec<Block>,
-    layer4: Vec<Block>,
+    pub(super) conv1: Conv2d,
+    pub(super) bn1: BatchNorm,
+    pub(super) layer1: Vec<Block>,
+    pub(super) layer2: Vec<Block>,
+    pub(super) layer3: Vec<Block>,
+    pub(super) layer4: Vec<Block>,
     #[module(skip)]
-    pools: bool,
+    pub(super) pools: bool,
 }
 
 /// Two convolutions of 3x3, and a way past them.
 #[derive(Module, Debug)]
 pub struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
+    pub(super) conv1: Conv2d,
+    pub(super) bn1: BatchNorm,
+    pub(super) conv2: Conv2d,
+    pub(super) bn2: BatchNorm,
     /// The way past where the size or the number of channels changes.
-    downsample: Option<(Conv2d, BatchNorm)>,
+    pub(super) downsample: Option<(Conv2d, BatchNorm)>,
 }
 
 impl Encoder {
