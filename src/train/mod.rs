@@ -32,6 +32,7 @@ pub mod recipe;
 pub mod regions;
 pub mod report;
 pub mod run;
+pub mod sample;
 pub mod sheet;
 pub mod study;
 pub mod swap;

@@ -17,8 +17,7 @@ pub enum DeviceError {
 }
 
 /// Real GPUs, the fastest kind first.
-const HARDWARE: [DeviceKind; 3] =
-    [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+const HARDWARE: [DeviceKind; 3] = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
 
 /// Opens a device to train on: for `auto` a real GPU if there is one, else the CPU; for `gpu` also one that is emulated.
 ///

@@ -20,7 +20,14 @@ fn parameter<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Devic
 
 /// A convolution without bias that keeps the size but for its stride. Its weight is drawn from the normal distribution
 /// that keeps the variance on the way back (K. He et al., "Delving deep into rectifiers", 2015).
-pub fn conv(random: &mut StdRng, channels: usize, filters: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
+pub fn conv(
+    random: &mut StdRng,
+    channels: usize,
+    filters: usize,
+    kernel: usize,
+    stride: usize,
+    device: &Device,
+) -> Conv2d {
     let deviation = (2.0 / (filters * kernel * kernel) as f32).sqrt();
     let count = filters * channels * kernel * kernel;
     let weights = (0..count).map(|_| deviation * random.sample::<f32, _>(StandardNormal)).collect();
@@ -34,7 +41,10 @@ pub fn conv(random: &mut StdRng, channels: usize, filters: usize, kernel: usize,
 
 /// A batch normalisation whose output begins with a deviation of `gamma`.
 pub fn norm(channels: usize, gamma: f32, device: &Device) -> BatchNorm {
-    BatchNorm { gamma: parameter(vec![gamma; channels], [channels], device), ..BatchNormConfig::new(channels).init(device) }
+    BatchNorm {
+        gamma: parameter(vec![gamma; channels], [channels], device),
+        ..BatchNormConfig::new(channels).init(device)
+    }
 }
 
 /// A fully connected layer, drawn uniformly from within one over the square root of its inputs (PyTorch's default).

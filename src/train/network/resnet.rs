@@ -79,8 +79,7 @@ impl Block {
         let conv1 = conv(random, channels, width, 3, stride, device);
         let conv2 = conv(random, width, width, 3, 1, device);
         let changes = stride != 1 || channels != width;
-        let downsample =
-            changes.then(|| (conv(random, channels, width, 1, stride, device), norm(width, 1.0, device)));
+        let downsample = changes.then(|| (conv(random, channels, width, 1, stride, device), norm(width, 1.0, device)));
         Self { conv1, bn1: norm(width, 1.0, device), conv2, bn2: norm(width, 0.0, device), downsample }
     }
 

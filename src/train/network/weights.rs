@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::{DType, TensorData};
 use burn_store::burn_pack::Tensor as Stored;
 use burn_store::{
@@ -158,5 +159,119 @@ impl ModuleAdapter for GreyStem {
 
     fn clone_box(&self) -> Box<dyn ModuleAdapter> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::network::Kind;
+    use burn::tensor::{Device, Tensor, Tolerance};
+    use burn_store::ModuleStore;
+    use std::collections::BTreeMap;
+
+    fn slim(widths: [usize; 4], seed: u64) -> Network {
+        let architecture = Architecture { widths: Some(widths), side: 48, ..Architecture::default() };
+        Network::new(&architecture, seed, &Device::flex().autodiff())
+    }
+
+    /// Class scores of some pictures, which every weight of encoder and classifier has a part in.
+    fn scores(network: &Network, pixels: &[f32]) -> Vec<f32> {
+        let side = network.side();
+        let pixels = Tensor::<1>::from_floats(pixels, &Device::flex()).reshape([2, 1, side, side]);
+        network.valid().forward(pixels).logits.into_data().iter().collect()
+    }
+
+    fn pixels(side: usize) -> Vec<f32> {
+        (0..2 * side * side).map(|i| ((i * i) as f32 * 0.37).sin()).collect()
+    }
+
+    #[test]
+    fn a_network_is_kept_and_found_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("weights.safetensors");
+        let (kept, other) = (slim([32; 4], 1), slim([32; 4], 2));
+        other.save(&file).expect("written");
+        kept.save(&file).expect("written over it");
+        assert_eq!(architecture(&file).expect("read"), *kept.architecture());
+        let found = other.load(&file).expect("read");
+        assert_eq!(scores(&found, &pixels(48)), scores(&kept, &pixels(48)));
+    }
+
+    #[test]
+    fn weights_of_another_network_are_named_as_such() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("weights.safetensors");
+        slim([32; 4], 1).save(&file).expect("written");
+        let error = slim([32, 32, 64, 64], 1).load(&file).expect_err("another network").to_string();
+        assert!(error.contains("[32, 32, 32, 32]") && error.contains("[32, 32, 64, 64]"), "{error}");
+        for content in [&b"no weights"[..], &[0xff; 64], b"\x02\0\0\0\0\0\0\0{}"] {
+            std::fs::write(&file, content).expect("written");
+            let error = slim([32; 4], 1).load(&file).expect_err("no weights").to_string();
+            assert!(error.contains("weights.safetensors"), "{error}");
+        }
+    }
+
+    /// Shapes and values of a file's tensors.
+    fn tensors(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+        let mut store = SafetensorsStore::from_file(path);
+        let tensors = store.get_all_tensors().expect("tensors");
+        let content = |tensor: &Stored| bridge::to_data(tensor).expect("data").iter::<f32>().collect();
+        tensors.iter().map(|(name, tensor)| (name.clone(), (tensor.shape.to_vec(), content(tensor)))).collect()
+    }
+
+    /// Writes tensors as PyTorch's users write a state dict.
+    fn write(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
+        let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+        for (name, (shape, values)) in tensors {
+            let begin = data.len();
+            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let entry = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()] });
+            header.insert(name.clone(), entry);
+        }
+        let header = serde_json::to_vec(&header).expect("a header");
+        std::fs::write(path, [&header.len().to_le_bytes()[..], &header, &data].concat()).expect("written");
+    }
+
+    #[test]
+    fn an_encoder_is_taken_from_a_state_dict_for_colour() {
+        let architecture = Architecture { kind: Kind::Resnet18, side: 48, ..Architecture::default() };
+        let [ours, other] = [1, 2].map(|seed| Network::new(&architecture, seed, &Device::flex().autodiff()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("weights.safetensors");
+        ours.save(&file).expect("written");
+        // As torchvision names and lays out its own, inside another module.
+        let mut state = BTreeMap::new();
+        for (name, tensor) in tensors(&file) {
+            if let Some(name) = name.strip_prefix("encoder.") {
+                state.insert(format!("module.{name}"), tensor);
+            }
+        }
+        let (shape, values) = &state["module.conv1.weight"];
+        assert_eq!(shape, &[64, 1, 7, 7]);
+        let colour =
+            values.chunks(49).flat_map(|grey| [2.0, -1.5, 0.5].map(|share| grey.iter().map(move |v| v * share)));
+        let colour = colour.flatten().collect();
+        state.insert("module.conv1.weight".to_owned(), (vec![64, 3, 7, 7], colour));
+        state.insert("module.fc.weight".to_owned(), (vec![1000, 512], vec![0.0; 512_000]));
+        state.insert("module.bn1.num_batches_tracked".to_owned(), (vec![], vec![7.0]));
+        write(&file, &state);
+
+        let embedding = |network: &Network| {
+            let pixels = Tensor::<1>::from_floats(&pixels(48)[..], &Device::flex()).reshape([2, 1, 48, 48]);
+            network.valid().forward(pixels).embedding.into_data()
+        };
+        let taken = other.clone().import(&file).expect("taken");
+        embedding(&taken).assert_approx_eq::<f32>(&embedding(&ours), Tolerance::rel_abs(1e-4, 1e-6));
+
+        state.remove("module.layer3.1.conv2.weight");
+        write(&file, &state);
+        let error = other.clone().import(&file).expect_err("something is missing").to_string();
+        assert!(error.contains("layer3.1.conv2.weight"), "{error}");
+        let error = slim([32; 4], 1).import(&file).expect_err("another layout").to_string();
+        assert!(error.contains("slim"), "{error}");
+        write(&file, &BTreeMap::new());
+        let error = other.import(&file).expect_err("nothing there").to_string();
+        assert!(error.contains("conv1.weight"), "{error}");
     }
 }

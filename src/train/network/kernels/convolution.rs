@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 /// Channels of a tile: two AVX-512 registers. Numbers of output channels are multiples of it.
 pub const WIDTH: usize = 32;
-/// Pixels of a tile: 16 sums in registers; with 12 pixels (24 sums) the compiler spills, at 40 % of the speed.
+/// Pixels of a tile. AVX-512 holds its 16 sums in registers at once (with 12 pixels, 24 sums, the compiler spills them, at
+/// 40 % of the speed); narrower registers take it in parts.
 const TILE: usize = 8;
 /// An offset that lies in no slice.
 const OUTSIDE: usize = usize::MAX / 2;
@@ -103,10 +104,12 @@ impl Convolution {
             }),
         );
         let mut y = vec![0.0; self.output_len()];
-        y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image)).for_each(|(y, x)| {
-            let passes = std::slice::from_ref(&pass);
-            Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y });
-        });
+        y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image)).for_each(
+            |(y, x)| {
+                let passes = std::slice::from_ref(&pass);
+                Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y });
+            },
+        );
         y
     }
 
@@ -121,7 +124,9 @@ impl Convolution {
         let group = TASK_PIXELS.div_ceil(rows * columns).min(self.images);
         // Along one axis, the taps that reach a class, and the output that tap reads the input at `at` from.
         let taps_of = |class: usize| -> Vec<usize> {
-            (0..self.kernel).filter(|tap| (class + self.padding + self.stride * self.kernel - tap).is_multiple_of(self.stride)).collect()
+            (0..self.kernel)
+                .filter(|tap| (class + self.padding + self.stride * self.kernel - tap).is_multiple_of(self.stride))
+                .collect()
         };
         let written = |at: usize, tap: usize, outputs: usize| {
             (at + self.padding).checked_sub(tap).map(|from| from / self.stride).filter(|&out| out < outputs)
@@ -163,12 +168,7 @@ impl Convolution {
         }
         let mut dx = vec![0.0; self.input_len()];
         dx.par_chunks_mut(group * image).zip(dy.par_chunks(group * out_image)).for_each(|(dx, dy)| {
-            Arch::new().dispatch(Sums {
-                passes: &passes,
-                source: dy,
-                depth: self.filters,
-                target: dx,
-            });
+            Arch::new().dispatch(Sums { passes: &passes, source: dy, depth: self.filters, target: dx });
         });
         dx
     }
@@ -245,7 +245,7 @@ struct Sums<'a> {
 
 impl Sums<'_> {
     #[inline(always)]
-    fn run<S: Simd, const N: usize>(self, simd: S) {
+    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
         let nothing = vec![0.0; self.depth];
         for pass in self.passes {
             for (block, weights) in pass.weights.chunks_exact(pass.taps * self.depth * WIDTH).enumerate() {
@@ -253,10 +253,12 @@ impl Sums<'_> {
                     if targets[0] >= self.target.len() {
                         break;
                     }
-                    let sums = tile::<S, N>(simd, self.source, &nothing, sources, weights);
-                    for (sums, &at) in sums.iter().zip(targets) {
-                        if let Some(out) = self.target.get_mut(at + block * WIDTH..at + (block + 1) * WIDTH) {
-                            S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+                    for (part, targets) in targets.chunks_exact(P).enumerate() {
+                        let sums = tile::<S, N, P>(simd, self.source, &nothing, sources, part * P, weights);
+                        for (sums, &at) in sums.iter().zip(targets) {
+                            if let Some(out) = self.target.get_mut(at + block * WIDTH..at + (block + 1) * WIDTH) {
+                                S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+                            }
                         }
                     }
                 }
@@ -271,33 +273,34 @@ impl WithSimd for Sums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            16 => self.run::<S, 2>(simd),
-            8 => self.run::<S, 4>(simd),
-            4 => self.run::<S, 8>(simd),
-            _ => self.run::<S, 32>(simd),
+            16 => self.run::<S, 2, 8>(simd),
+            8 => self.run::<S, 4, 2>(simd),
+            4 => self.run::<S, 8, 2>(simd),
+            _ => self.run::<S, 32, 1>(simd),
         }
     }
 }
 
-/// The sums over all taps for eight pixels and [`WIDTH`] channels.
+/// The sums over all taps for `P` pixels of a tile, from `first` on, and [`WIDTH`] channels.
 #[inline(always)]
-fn tile<S: Simd, const N: usize>(
+fn tile<S: Simd, const N: usize, const P: usize>(
     simd: S,
     source: &[f32],
     nothing: &[f32],
     sources: &[[usize; TILE]],
+    first: usize,
     weights: &[f32],
-) -> [[S::f32s; N]; TILE] {
+) -> [[S::f32s; N]; P] {
     let depth = nothing.len();
-    let mut sums = [[simd.splat_f32s(0.0); N]; TILE];
+    let mut sums = [[simd.splat_f32s(0.0); N]; P];
     for (at, weights) in sources.iter().zip(weights.chunks_exact(depth * WIDTH)) {
         let weights = &S::as_simd_f32s(weights).0.as_chunks::<N>().0[..depth];
-        let mut pixels = [nothing; TILE];
-        for j in 0..TILE {
-            pixels[j] = source.get(at[j]..at[j] + depth).unwrap_or(nothing);
+        let mut pixels = [nothing; P];
+        for j in 0..P {
+            pixels[j] = source.get(at[first + j]..at[first + j] + depth).unwrap_or(nothing);
         }
         for k in 0..depth {
-            for j in 0..TILE {
+            for j in 0..P {
                 let value = simd.splat_f32s(pixels[j][k]);
                 for n in 0..N {
                     sums[j][n] = simd.mul_add_e_f32s(value, weights[k][n], sums[j][n]);
@@ -321,22 +324,30 @@ struct Products<'a> {
 
 impl Products<'_> {
     #[inline(always)]
-    fn run<S: Simd, const N: usize>(self, simd: S) {
+    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
         let conv = self.of;
         let units = (conv.taps() * conv.channels).div_ceil(TILE);
         let image = conv.size[0] * conv.size[1] * conv.channels;
         let out_image = conv.out_pixels() * conv.filters;
         let group = SUMMED_PIXELS.div_ceil(conv.out_pixels());
         for (xs, dys) in self.x.chunks(group * image).zip(self.dy.chunks(group * out_image)) {
-            for (unit, packed) in self.packed.chunks_exact_mut(TILE * WIDTH).enumerate() {
-                let (block, row) = ((self.first + unit) / units, (self.first + unit) % units * TILE);
-                let mut sums = [[simd.splat_f32s(0.0); N]; TILE];
+            for (part, packed) in self.packed.chunks_exact_mut(P * WIDTH).enumerate() {
+                let unit = self.first + part * P / TILE;
+                let (block, row) = (unit / units, unit % units * TILE + part * P % TILE);
+                let mut sums = [[simd.splat_f32s(0.0); N]; P];
                 for (x, dy) in xs.chunks_exact(image).zip(dys.chunks_exact(out_image)) {
                     let dy = &dy[block * WIDTH..];
                     if conv.channels.is_multiple_of(TILE) {
-                        add_channels::<S, N>(simd, conv, row / conv.channels, &x[row % conv.channels..], dy, &mut sums);
+                        add_channels::<S, N, P>(
+                            simd,
+                            conv,
+                            row / conv.channels,
+                            &x[row % conv.channels..],
+                            dy,
+                            &mut sums,
+                        );
                     } else {
-                        add_rows::<S, N>(simd, conv, row, x, dy, &mut sums);
+                        add_rows::<S, N, P>(simd, conv, row, x, dy, &mut sums);
                     }
                 }
                 for (out, sums) in S::as_mut_simd_f32s(packed).0.iter_mut().zip(sums.as_flattened()) {
@@ -353,23 +364,23 @@ impl WithSimd for Products<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            16 => self.run::<S, 2>(simd),
-            8 => self.run::<S, 4>(simd),
-            4 => self.run::<S, 8>(simd),
-            _ => self.run::<S, 32>(simd),
+            16 => self.run::<S, 2, 8>(simd),
+            8 => self.run::<S, 4, 2>(simd),
+            4 => self.run::<S, 8, 2>(simd),
+            _ => self.run::<S, 32, 1>(simd),
         }
     }
 }
 
-/// One image's products for the first eight of the channels in `x` and the first [`WIDTH`] filters in `dy`.
+/// One image's products for the first `P` of the channels in `x` and the first [`WIDTH`] filters in `dy`.
 #[inline(always)]
-fn add_channels<S: Simd, const N: usize>(
+fn add_channels<S: Simd, const N: usize, const P: usize>(
     simd: S,
     conv: &Convolution,
     tap: usize,
     x: &[f32],
     dy: &[f32],
-    sums: &mut [[S::f32s; N]; TILE],
+    sums: &mut [[S::f32s; N]; P],
 ) {
     let [out_rows, out_columns] = conv.out_size();
     // The columns whose tap lies inside are neighbours.
@@ -386,24 +397,24 @@ fn add_channels<S: Simd, const N: usize>(
         let x = x[(row * conv.size[1] + column) * conv.channels..].chunks(conv.stride * conv.channels);
         let dy = dy[(out_row * out_columns + first) * conv.filters..].chunks(conv.filters);
         for (x, dy) in x.zip(dy).take(end - first) {
-            let (Some(x), Some(dy)) = (x.first_chunk::<TILE>(), dy.first_chunk::<WIDTH>()) else { return };
-            add_product::<S, N>(simd, x, dy, sums);
+            let (Some(x), Some(dy)) = (x.first_chunk::<P>(), dy.first_chunk::<WIDTH>()) else { return };
+            add_product::<S, N, P>(simd, x, dy, sums);
         }
     }
 }
 
-/// One image's products for eight rows (tap, channel) of the weights that do not lie side by side in `x`.
+/// One image's products for `P` rows (tap, channel) of the weights that do not lie side by side in `x`.
 #[inline(always)]
-fn add_rows<S: Simd, const N: usize>(
+fn add_rows<S: Simd, const N: usize, const P: usize>(
     simd: S,
     conv: &Convolution,
     first: usize,
     x: &[f32],
     dy: &[f32],
-    sums: &mut [[S::f32s; N]; TILE],
+    sums: &mut [[S::f32s; N]; P],
 ) {
     let [out_rows, out_columns] = conv.out_size();
-    let rows: [(usize, usize, usize); TILE] = std::array::from_fn(|j| {
+    let rows: [(usize, usize, usize); P] = std::array::from_fn(|j| {
         let (tap, channel) = ((first + j) / conv.channels, (first + j) % conv.channels);
         (tap / conv.kernel, tap % conv.kernel, channel)
     });
@@ -417,15 +428,20 @@ fn add_rows<S: Simd, const N: usize>(
                 let at = row.zip(column).map(|(row, column)| (row * conv.size[1] + column) * conv.channels + channel);
                 at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
             });
-            add_product::<S, N>(simd, &x, dy, sums);
+            add_product::<S, N, P>(simd, &x, dy, sums);
         }
     }
 }
 
 #[inline(always)]
-fn add_product<S: Simd, const N: usize>(simd: S, x: &[f32; TILE], dy: &[f32; WIDTH], sums: &mut [[S::f32s; N]; TILE]) {
+fn add_product<S: Simd, const N: usize, const P: usize>(
+    simd: S,
+    x: &[f32; P],
+    dy: &[f32; WIDTH],
+    sums: &mut [[S::f32s; N]; P],
+) {
     let Some(dy) = S::as_simd_f32s(dy).0.first_chunk::<N>() else { return };
-    for j in 0..TILE {
+    for j in 0..P {
         let x = simd.splat_f32s(x[j]);
         for n in 0..N {
             sums[j][n] = simd.mul_add_e_f32s(x, dy[n], sums[j][n]);

@@ -141,8 +141,11 @@ pub fn gradients(dy: &[f32], x: &[f32], statistics: &Statistics, gamma: &[f32], 
         (0..channels).map(|c| parts.iter().map(|part| f64::from(of(part)[c])).sum()).collect()
     };
     let beta: Vec<f32> = total(|part| &part.0).into_iter().map(|sum| sum as f32).collect();
-    let gamma_gradient: Vec<f32> =
-        total(|part| &part.1).into_iter().zip(&inverse).map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32).collect();
+    let gamma_gradient: Vec<f32> = total(|part| &part.1)
+        .into_iter()
+        .zip(&inverse)
+        .map(|(sum, inverse)| (sum * f64::from(*inverse)) as f32)
+        .collect();
     // dx = gamma * inverse * (dy - mean(dy) - normal * mean(dy * normal)), of which the factors are one a channel.
     let rows = (x.len() / channels) as f32;
     let scale: Vec<f32> = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
@@ -151,7 +154,9 @@ pub fn gradients(dy: &[f32], x: &[f32], statistics: &Statistics, gamma: &[f32], 
     let mut input = vec![0.0; x.len()];
     input.par_chunks_mut(part).zip(dy.par_chunks(part)).zip(x.par_chunks(part)).for_each(|((dx, dy), x)| {
         Arch::new().dispatch(|| {
-            for ((dx, dy), x) in dx.chunks_exact_mut(channels).zip(dy.chunks_exact(channels)).zip(x.chunks_exact(channels)) {
+            for ((dx, dy), x) in
+                dx.chunks_exact_mut(channels).zip(dy.chunks_exact(channels)).zip(x.chunks_exact(channels))
+            {
                 let values = dx.iter_mut().zip(dy).zip(x).zip(mean).zip(&scale).zip(&by_x).zip(&constant);
                 for ((((((dx, dy), x), mean), scale), by_x), constant) in values {
                     *dx = dy * scale + (x - mean) * by_x + constant;
