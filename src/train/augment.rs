@@ -429,3 +429,183 @@ impl Jpeg {
         self.decompressor.decompress(&self.bytes[..length], picture)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Image;
+    use crate::image::warp::{Border, Layout, warp};
+    use crate::infer::manifest::Channels;
+    use crate::train::sample;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    fn rendered(crop: &Crop, side: usize, settings: &Settings, seed: u64) -> Vec<f32> {
+        let mut out = vec![0.0; side * side];
+        let mut rng = StdRng::seed_from_u64(seed);
+        Renderer::default().render(crop, None, side, settings, &mut rng, &mut out);
+        out
+    }
+
+    fn distance(one: &[f32], other: &[f32]) -> f32 {
+        one.iter().zip(other).map(|(a, b)| (a - b).abs()).sum::<f32>() / one.len() as f32
+    }
+
+    #[test]
+    fn without_changes_a_picture_is_what_the_live_pipeline_cuts() {
+        let crop = sample::crop(0, 8.0);
+        let rgb = crop.gray.iter().flat_map(|gray| [*gray; 3]).collect();
+        let image = Image { width: crop.width, height: crop.height, scale: 1.0, rgb };
+        let layout = Layout { channels: Channels::Gray, mean: 0.0, std: 1.0 };
+        for side in [48, 64, 112] {
+            let mut live = vec![0.0; side * side];
+            warp(&image, crop.crop_from_cut(side), (side, side), Border::Nearest, layout, &mut live);
+            let found = rendered(&crop, side, &Settings::none(), 3);
+            assert!(live.iter().zip(&found).all(|(live, found)| (live - found).abs() < 1e-2));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_picture_and_another_one_another() {
+        let crop = sample::crop(0, 8.0);
+        let render = |seed| rendered(&crop, 64, &Settings::strong(), seed);
+        assert_eq!(render(1), render(1));
+        assert!(distance(&render(1), &render(2)) > 5.0);
+    }
+
+    #[test]
+    fn a_mirrored_picture_is_the_other_way_round_and_nothing_else() {
+        let crop = sample::crop(0, 8.0);
+        let found = rendered(&crop, 64, &Settings { flip: 1.0, ..Settings::none() }, 1);
+        let plain = rendered(&crop, 64, &Settings::none(), 1);
+        let mirrored: Vec<f32> = plain.chunks_exact(64).flat_map(|row| row.iter().rev().copied()).collect();
+        assert!(distance(&found, &mirrored) < 0.02);
+        assert!(distance(&found, &plain) > 1.0, "the drawing's background is not symmetric");
+    }
+
+    #[test]
+    fn a_small_face_loses_detail_and_stays_where_it_is() {
+        let crop = sample::crop(0, 8.0);
+        let small = Settings { small: 1.0, small_side: 24, ..Settings::none() };
+        let plain = rendered(&crop, 64, &Settings::none(), 1);
+        let detail = |picture: &[f32]| picture.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)).sum::<f32>();
+        let found: Vec<Vec<f32>> = (0..20).map(|seed| rendered(&crop, 64, &small, seed)).collect();
+        let least = found.iter().map(|picture| detail(picture)).fold(f32::INFINITY, f32::min);
+        assert!(least < 0.6 * detail(&plain), "{least} of {}", detail(&plain));
+        // A shift of half a pixel of the small picture would be seen as a difference of the two sides of the face.
+        let mean: Vec<f32> =
+            (0..64 * 64).map(|at| found.iter().map(|picture| picture[at]).sum::<f32>() / 20.0).collect();
+        let tilt = |picture: &[f32]| {
+            let sides = |row: &[f32]| row[..32].iter().sum::<f32>() - row[32..].iter().sum::<f32>();
+            picture.chunks_exact(64).map(sides).sum::<f32>() / (64.0 * 32.0)
+        };
+        assert!((tilt(&mean) - tilt(&plain)).abs() < 0.5, "{} {}", tilt(&mean), tilt(&plain));
+    }
+
+    #[test]
+    fn each_change_changes_the_picture_by_itself() {
+        let crop = sample::crop(0, 8.0);
+        let none = Settings::none();
+        let changes = [
+            Settings { rotation_deg: 20.0, ..none },
+            Settings { zoom: [0.7, 0.8], ..none },
+            Settings { shift: 0.2, ..none },
+            Settings { stretch: 0.3, ..none },
+            Settings { brightness: 0.5, ..none },
+            Settings { contrast: 0.5, ..none },
+            Settings { gamma: 0.5, ..none },
+            Settings { light: 0.8, ..none },
+            Settings { noise: 0.5, ..none },
+            Settings { jpeg: 1.0, jpeg_quality: 5, ..none },
+            Settings { erase: 1.0, ..none },
+            Settings { cover: 1.0, ..none },
+        ];
+        let plain = rendered(&crop, 64, &none, 0);
+        for settings in changes {
+            let mean = (0..8).map(|seed| distance(&rendered(&crop, 64, &settings, seed), &plain)).sum::<f32>() / 8.0;
+            assert!(mean > 0.3, "{settings:?} changes {mean}");
+        }
+    }
+
+    #[test]
+    fn what_covers_an_eye_or_the_mouth_lies_there_however_the_picture_is_framed() {
+        let crop = sample::crop(0, 8.0);
+        // Dark parts of the drawing are eyes and mouth: with one of them covered, fewer are left.
+        let dark =
+            |settings: &Settings, seed| rendered(&crop, 64, settings, seed).iter().filter(|v| **v < 80.0).count();
+        for seed in 0..12 {
+            let framed = Settings { rotation_deg: 20.0, shift: 0.1, flip: 0.5, ..Settings::none() };
+            let (covered, whole) = (dark(&Settings { cover: 1.0, ..framed }, seed), dark(&framed, seed));
+            assert!(covered * 10 < whole * 9, "{covered} of {whole} pixels are left");
+        }
+    }
+
+    #[test]
+    fn settings_are_a_preset_and_what_differs_or_complete() {
+        #[derive(Debug, Deserialize)]
+        struct Stage {
+            augment: Settings,
+        }
+        let read = |text: &str| toml::from_str::<Stage>(text).map(|stage| stage.augment);
+        let said = read("augment = { preset = \"strong\", flip = 0.25 }").unwrap();
+        assert_eq!(said, Settings { flip: 0.25, ..Settings::strong() });
+        let written = toml::to_string(&Settings::moderate()).unwrap();
+        assert_eq!(toml::from_str::<Settings>(&written).unwrap(), Settings::moderate());
+        for (text, wanted) in [
+            ("augment = { flip = 0.25 }", "missing field"),
+            ("augment = { preset = \"wild\" }", "\"moderate\""),
+            ("augment = { preset = \"none\", flop = 1.0 }", "unknown field `flop`"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_named() {
+        for settings in [Settings::none(), Settings::moderate(), Settings::strong()] {
+            assert_eq!(settings.fault("augment"), None);
+        }
+        let fault = |settings: Settings| settings.fault("pretrain.augment").map(|(key, _)| key);
+        assert_eq!(fault(Settings { flip: 1.5, ..Settings::none() }).as_deref(), Some("pretrain.augment.flip"));
+        assert_eq!(fault(Settings { zoom: [1.2, 0.8], ..Settings::none() }).as_deref(), Some("pretrain.augment.zoom"));
+        assert_eq!(fault(Settings { noise: f32::NAN, ..Settings::none() }).as_deref(), Some("pretrain.augment.noise"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_picture_is_finite_whatever_the_settings(
+            seed: u64,
+            side in 8_usize..80,
+            shares in proptest::array::uniform8(0.0_f32..=1.0),
+            factors in proptest::array::uniform3(0.0_f32..=4.0),
+            zoom in 0.2_f32..3.0,
+            small_side in 8_usize..100,
+        ) {
+            let [flip, stretch, light, small, jpeg, erase, cover, erase_share] = shares;
+            let [brightness, contrast, gamma] = factors;
+            let settings = Settings {
+                flip,
+                stretch,
+                light,
+                small,
+                jpeg,
+                erase,
+                cover,
+                brightness,
+                contrast,
+                gamma,
+                small_side,
+                zoom: [zoom, 3.0],
+                rotation_deg: 180.0,
+                shift: 0.5,
+                noise: 4.0,
+                jpeg_quality: 1,
+                erase_share: erase_share.clamp(0.02, 0.9),
+            };
+            prop_assert_eq!(settings.fault("augment"), None);
+            let picture = rendered(&sample::crop(0, 8.0), side, &settings, seed);
+            prop_assert!(picture.iter().all(|value| value.is_finite()));
+        }
+    }
+}

@@ -98,3 +98,50 @@ pub fn render(faces: &Faces, shots: &[Shot], side: usize, settings: &augment::Se
     });
     pixels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::sample;
+
+    fn shots(count: usize) -> Vec<Shot> {
+        let warp = Warp::default();
+        let changes = [Change::None, Change::LocalWarp(warp), Change::ShamWarp(warp), Change::SwapInto(10)];
+        (0..count).map(|n| Shot { face: n % 9, seed: n as u64, change: changes[n % 4] }).collect()
+    }
+
+    #[test]
+    fn a_picture_depends_on_its_shot_alone_and_not_on_the_others_or_the_threads() {
+        let (faces, shots) = (sample::stills(2, 1), shots(24));
+        let settings = augment::Settings::strong();
+        let together = render(&faces, &shots, 32, &settings);
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let one_by_one: Vec<f32> = shots
+            .iter()
+            .flat_map(|shot| alone.install(|| render(&faces, std::slice::from_ref(shot), 32, &settings)))
+            .collect();
+        assert_eq!(together, one_by_one);
+    }
+
+    #[test]
+    fn pixels_are_normalised_and_a_face_that_is_not_there_stays_blank() {
+        let mut faces = sample::stills(1, 1);
+        faces.faces[0].crop.gray.fill(255);
+        let pixels = render(&faces, &[Shot::plain(0), Shot::plain(99)], 16, &augment::Settings::none());
+        assert!(pixels[..256].iter().all(|value| (value - 127.5 / 64.0).abs() < 1e-3));
+        assert!(pixels[256..].iter().all(|value| *value == 0.0));
+    }
+
+    #[test]
+    fn changes_are_seen_in_the_picture() {
+        let faces = sample::stills(3, 1);
+        let picture = |change| render(&faces, &[Shot { face: 0, seed: 5, change }], 64, &augment::Settings::none());
+        let plain = picture(Change::None);
+        // Face 13 is another person, with the widest mouth.
+        for change in [Change::LocalWarp(Warp::default()), Change::ShamWarp(Warp::default()), Change::SwapInto(13)] {
+            let changed = picture(change).iter().zip(&plain).filter(|(one, other)| (*one - *other).abs() > 0.1).count();
+            assert!(changed > 40, "{change:?} changed {changed} pixels");
+        }
+        assert_eq!(picture(Change::SwapInto(99)), plain, "there is no such face to swap into");
+    }
+}

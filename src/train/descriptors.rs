@@ -79,3 +79,49 @@ impl Patch {
         bins.iter().map(|bin| bin.sqrt() / length).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::Expression;
+    use crate::train::sample;
+
+    fn of(subject: usize, expression: Expression) -> Vec<f32> {
+        descriptor(&sample::face(subject, 0, 0, Some(expression))).unwrap()
+    }
+
+    #[test]
+    fn the_same_mouth_on_another_skin_is_nearer_than_another_mouth_on_the_same() {
+        let own = of(0, Expression::Angry);
+        assert!((similarity(&own, &own) - 1.0).abs() < 1e-5);
+        let (same_mouth, other_mouth) = (of(3, Expression::Angry), of(0, Expression::Neutral));
+        let (near, far) = (similarity(&own, &same_mouth), similarity(&own, &other_mouth));
+        assert!(near > far + 0.02, "{near} {far}");
+    }
+
+    #[test]
+    fn light_and_place_do_not_matter() {
+        let face = sample::face(0, 0, 0, Some(Expression::Happy));
+        let mut other = face.clone();
+        // All seven pixels further right, and half as bright.
+        for row in 0..192 {
+            for x in 0..192_usize {
+                other.crop.gray[row * 192 + x] = face.crop.gray[row * 192 + x.saturating_sub(7)] / 2;
+            }
+        }
+        other.crop.landmarks = face.crop.landmarks.map(|points| points.map(|p| Point { x: p.x + 7.0, ..p }));
+        assert!(similarity(&descriptor(&face).unwrap(), &descriptor(&other).unwrap()) > 0.98);
+    }
+
+    #[test]
+    fn profiles_and_faces_without_landmarks_have_none_and_a_blank_one_is_like_nothing() {
+        let face = sample::face(0, 0, 0, None);
+        assert_eq!(descriptor(&Face { yaw_deg: Some(-46.0), ..face.clone() }), None);
+        let mut without = face.clone();
+        without.crop.landmarks = None;
+        assert_eq!(descriptor(&without), None);
+        let mut blank = face.clone();
+        blank.crop.gray.fill(90);
+        assert!(similarity(&descriptor(&blank).unwrap(), &descriptor(&face).unwrap()) < 1e-3);
+    }
+}

@@ -81,7 +81,8 @@ pub struct Face {
     pub time_s: Option<f64>,
     /// The picture.
     pub crop: Crop,
-    /// The file that it comes from, relative to the data set's path (of a take: `TAKE#camera/seq`; of a CSV file: `FILE#row`).
+    /// The file that it comes from, relative to the data set's path (of a take: `TAKE#camera/seq`; of a CSV file:
+    /// `FILE#row`).
     pub source: PathBuf,
 }
 
@@ -152,7 +153,8 @@ pub struct Faces {
     pub sets: Vec<Set>,
     /// The people. A data set that does not say who is who adds none.
     pub subjects: Vec<Subject>,
-    /// Names of the views (`FL`, `HL`, `S`…; `left`…; a camera's name; [`ANY_VIEW`]). One name is one view in all data sets.
+    /// Names of the views (`FL`, `HL`, `S`…; `left`…; a camera's name; [`ANY_VIEW`]). One name is one view in all data
+    /// sets.
     pub views: Vec<String>,
     /// How many scenes there are.
     pub scenes: usize,

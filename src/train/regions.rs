@@ -9,7 +9,8 @@ use crate::scene::{Landmarks, Point};
 /// The parts of an upright face, in pixels of its crop.
 #[derive(Clone, Copy, Debug)]
 pub struct Regions {
-    landmarks: Landmarks,
+    /// The detector's, or a mean face's.
+    pub landmarks: Landmarks,
     /// Distance from the eyes to the mouth, of a face that is not tilted.
     pub scale: f32,
     /// How wide the face is seen, 1 from the front: widths shrink with it.
@@ -129,5 +130,36 @@ impl Regions {
             ellipse(self.landmarks[1], 0.34, 0.2),
             Ellipse { across: mouth.across + mouth_half, ..mouth },
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::sample;
+
+    #[test]
+    fn a_face_without_landmarks_has_its_parts_where_the_live_cut_puts_a_mean_face() {
+        let crop = Crop { landmarks: None, ..sample::crop(0, 3.0) };
+        let [right_eye, left_eye, _, right_mouth, left_mouth] = Regions::of(&crop).landmarks;
+        let eyes = right_eye.midpoint(left_eye);
+        let scale = eyes.distance(right_mouth.midpoint(left_mouth));
+        assert!((scale * SIDE - crop.span).abs() < 0.1, "the cut is {SIDE} times as wide as eyes and mouth are apart");
+        assert!((scale - EYES_MOUTH_PER_EYES * right_eye.distance(left_eye)).abs() < 0.1);
+        assert!((eyes.y + MIDDLE * scale - crop.middle.1).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_profile_has_narrow_brows_as_high_as_a_front() {
+        let front = sample::crop(0, 3.0);
+        let mut profile = front.clone();
+        let landmarks = Regions::of(&front).landmarks;
+        profile.landmarks = Some(landmarks.map(|point| Point { x: 60.0 + 0.1 * point.x, y: point.y }));
+        let extent = |crop: &Crop| {
+            let [inner, _, outer] = [0, 1, 2].map(|part| Regions::of(crop).movable()[part][1]);
+            (outer.x - inner.x, inner.y)
+        };
+        let ((wide, high), (narrow, also_high)) = (extent(&front), extent(&profile));
+        assert!(narrow < 0.5 * wide && (high - also_high).abs() < 1e-3, "{wide} {narrow}, {high} {also_high}");
     }
 }

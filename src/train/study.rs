@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::faces::Faces;
+use super::faces::{Face, Faces};
 use super::folds::{self, Split};
 use super::metrics::{Answer, Pictured, retrieval};
 use super::network::Network;
@@ -201,18 +201,14 @@ impl Tested {
         let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
         let readings = read(network, faces, &indices);
         let answer = |(&(face, truth), reading): (&(usize, Expression), &Reading)| {
-            let of = &faces.faces[face];
-            // Somebody unknown is a person of their own.
-            let subject = of.subject.unwrap_or(faces.subjects.len() + face);
-            Answer { subject, scene: of.scene, view: of.view, truth, logits: reading.logits }
+            let &Face { subject, scene, view, .. } = &faces.faces[face];
+            Answer { subject, scene, view, truth, logits: Some(reading.logits) }
         };
         let answers: Vec<Answer> = labelled.iter().zip(&readings).map(answer).collect();
         let found_again = |readings: &[Reading]| {
-            let pictured = answers.iter().zip(readings).map(|(answer, reading)| Pictured {
-                subject: answer.subject,
-                view: answer.view,
-                expression: answer.truth,
-                embedding: &reading.embedding,
+            let pictured = answers.iter().zip(readings).filter_map(|(answer, reading)| {
+                let (view, expression) = (answer.view, answer.truth);
+                Some(Pictured { subject: answer.subject?, view, expression, embedding: &reading.embedding })
             });
             Some(retrieval(&pictured.collect::<Vec<_>>())?.mean_average_precision)
         };

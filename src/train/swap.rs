@@ -16,8 +16,9 @@ const MOST_YAW_DEG: f32 = 45.0;
 const MOST_DIFFERENCE_DEG: f32 = 25.0;
 /// Width of the masks' soft edges, in units of the face's scale.
 const EDGE: f32 = 0.12;
-/// Width of the blur whose ratio corrects the light, in units of the distance between the eyes \[C\].
-const BLUR: f32 = 0.6;
+/// Width of the blur whose ratio corrects the light, in units of the distance between the eyes. The code has 0.6 \[C\], with
+/// which an open mouth of the outer face comes through as a dark spot; this one \[O\] sees light and skin, but no features.
+const BLUR: f32 = 3.0;
 
 /// Whether a face has landmarks and is not turned too far.
 #[must_use]
@@ -185,4 +186,84 @@ fn transposed_means(values: &[f32], width: usize, reach: usize) -> Vec<f32> {
         }
     }
     means
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::Expression;
+    use crate::train::sample;
+
+    fn value(crop: &Crop, point: Point) -> i32 {
+        i32::from(crop.gray[point.y.round() as usize * crop.width + point.x.round() as usize])
+    }
+
+    fn mouth(face: &Face) -> Point {
+        Regions::of(&face.crop).mouth()
+    }
+
+    #[test]
+    fn the_mouth_is_the_inner_faces_and_the_outline_the_outer_ones() {
+        let closed = sample::face(0, 0, 0, Some(Expression::Angry));
+        let open = sample::face(2, 1, 0, Some(Expression::Neutral));
+        let swapped = swap(&closed, &open).unwrap();
+        // Between the lips of the one, above those of the other: skin or mouth.
+        let inside = Point { y: mouth(&open).y - 8.0, ..mouth(&open) };
+        assert!(value(&swapped, inside) > value(&open.crop, inside) + 40, "the open mouth is closed");
+        let forehead = Point { x: 95.0, y: 40.0 };
+        assert_eq!(value(&swapped, forehead), value(&open.crop, forehead));
+        assert_eq!(swapped.landmarks, open.crop.landmarks);
+    }
+
+    #[test]
+    fn the_skin_takes_the_outer_faces_brightness_without_a_hard_edge() {
+        let dark = sample::face(3, 0, 0, Some(Expression::Angry));
+        let bright = sample::face(0, 1, 0, Some(Expression::Angry));
+        let swapped = swap(&dark, &bright).unwrap();
+        let chin = Point { x: mouth(&bright).x, y: mouth(&bright).y + 9.0 };
+        let cheek = Point { x: mouth(&bright).x, y: mouth(&bright).y + 28.0 };
+        assert!((value(&dark.crop, chin) - value(&bright.crop, chin)).abs() > 50);
+        assert!((value(&swapped, chin) - value(&bright.crop, chin)).abs() < 12);
+        // Down from the mouth to the chin no pixel jumps.
+        let line = (chin.y as usize..cheek.y as usize).map(|y| value(&swapped, Point { x: chin.x, y: y as f32 }));
+        let line: Vec<i32> = line.collect();
+        assert!(line.windows(2).all(|pair| (pair[1] - pair[0]).abs() < 8), "{line:?}");
+    }
+
+    #[test]
+    fn a_face_lands_where_the_other_ones_landmarks_are() {
+        let inner = sample::face(0, 0, 0, Some(Expression::Neutral));
+        let mut outer = sample::face(0, 1, 0, Some(Expression::Angry));
+        // The outer face, smaller, turned a little and elsewhere.
+        let moved = Similarity { a: 0.8, b: 0.1, tx: 20.0, ty: 12.0 };
+        outer.crop.landmarks = outer.crop.landmarks.map(|points| {
+            points.map(|point| {
+                let (x, y) = moved.apply(point.x, point.y);
+                Point { x, y }
+            })
+        });
+        let found = fit(&inner.crop.landmarks.unwrap(), &outer.crop.landmarks.unwrap()).unwrap();
+        let near = |one: f32, other: f32| (one - other).abs() < 1e-3;
+        assert!(near(found.a, 0.8) && near(found.b, 0.1) && (found.tx - 20.0).abs() < 0.1, "{found:?}");
+        let swapped = swap(&inner, &outer).unwrap();
+        assert!(value(&swapped, Regions::of(&swapped).mouth()) < 110, "a dark mouth is where the landmarks say");
+    }
+
+    #[test]
+    fn profiles_unlike_turns_and_faces_without_landmarks_are_left_alone() {
+        let front = sample::face(0, 0, 0, None);
+        let seen = |yaw_deg| Face { yaw_deg: Some(yaw_deg), ..front.clone() };
+        assert!(swap(&front, &seen(-20.0)).is_some());
+        assert!(swap(&front, &seen(50.0)).is_none() && swap(&seen(-50.0), &front).is_none());
+        assert!(swap(&seen(20.0), &seen(-20.0)).is_none());
+        let mut without = front.clone();
+        without.crop.landmarks = None;
+        assert!(swap(&front, &without).is_none());
+        let mut one_point = front.clone();
+        one_point.crop.landmarks = Some([Point { x: 90.0, y: 90.0 }; 5]);
+        assert!(swap(&one_point, &front).is_none());
+        let mut far_away = front.clone();
+        far_away.crop.landmarks = far_away.crop.landmarks.map(|points| points.map(|p| Point { x: p.x + 900.0, ..p }));
+        assert!(swap(&front, &far_away).is_none());
+    }
 }

@@ -231,3 +231,99 @@ impl Lattice {
         (blend(ax, bx, fy), blend(ay, by, fy))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::sample;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+
+    /// Distance between the eyes of the drawn face.
+    const EYES: f32 = 128.0 / 2.35 / 1.05;
+
+    fn length((dx, dy): (f32, f32)) -> f32 {
+        dx.hypot(dy)
+    }
+
+    fn local(warp: Warp, seed: u64) -> Field {
+        Field::local(&sample::crop(0, 3.0), warp, &mut StdRng::seed_from_u64(seed))
+    }
+
+    proptest! {
+        #[test]
+        fn a_local_warp_never_folds_the_face(seed: u64, points in 1_usize..=19, amplitude in 0.01_f32..=0.5) {
+            let field = local(Warp { points, amplitude }, seed);
+            // Neighbours in the picture stay neighbours in the same order: the map's determinant is positive.
+            let step = 0.25;
+            for n in 0..40 * 40 {
+                let (x, y) = (16.0 + 4.0 * (n % 40) as f32, 16.0 + 4.0 * (n / 40) as f32);
+                let (here, right, below) = (field.at(x, y), field.at(x + step, y), field.at(x, y + step));
+                let along = |from: (f32, f32), to: (f32, f32)| ((to.0 - from.0) / step, (to.1 - from.1) / step);
+                let (across, down) = (along(here, right), along(here, below));
+                let determinant = (1.0 + across.0) * (1.0 + down.1) - across.1 * down.0;
+                prop_assert!(determinant > 0.02, "{determinant} at {x}, {y}");
+            }
+        }
+
+        #[test]
+        fn a_local_warp_moves_something_by_enough_nothing_by_too_much_and_the_border_not_at_all(
+            seed: u64,
+            points in 4_usize..=19,
+            amplitude in 0.02_f32..=0.3,
+        ) {
+            let field = local(Warp { points, amplitude }, seed);
+            let shifts = (0..192 * 192).map(|n| length(field.at((n % 192) as f32, (n / 192) as f32)));
+            let largest = shifts.fold(0.0, f32::max);
+            prop_assert!(largest >= 0.95 * WEAKEST * amplitude * EYES, "{largest}");
+            prop_assert!(largest <= 2.0_f32.sqrt() * amplitude * EYES, "{largest}");
+            for at in 0..192 {
+                let at = at as f32;
+                for edge in [(at, 0.0), (0.0, at), (191.0, at)] {
+                    prop_assert!(length(field.at(edge.0, edge.1)) < 0.1, "{edge:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_sham_warp_is_affine_and_moves_the_face_no_further_than_a_local_one(seed: u64) {
+            let warp = Warp::default();
+            let field = Field::sham(&sample::crop(0, 3.0), warp, &mut StdRng::seed_from_u64(seed));
+            let (left, middle, right) = (field.at(60.0, 80.0), field.at(95.0, 100.0), field.at(130.0, 120.0));
+            prop_assert!(((left.0 + right.0) / 2.0 - middle.0).abs() < 1e-3);
+            prop_assert!(((left.1 + right.1) / 2.0 - middle.1).abs() < 1e-3);
+            let bound = 2.0_f32.sqrt() * 1.5 * warp.amplitude * EYES;
+            for shift in [left, middle, right] {
+                prop_assert!(length(shift) <= bound, "{shift:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn twins_move_mirrored_in_about_half_of_the_warps() {
+        let pairs = Regions::of(&sample::crop(0, 3.0)).movable();
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut mirrored = 0;
+        for _ in 0..1000 {
+            let shifts = shifts(&pairs, 1, 5.0, &mut rng);
+            let moved = shifts.iter().filter(|pair| pair[0] != (0.0, 0.0) && pair[1] != (0.0, 0.0));
+            for [right, left] in moved {
+                mirrored += usize::from(*left == (-right.0, right.1));
+            }
+        }
+        // One point in four lies on the middle line and has no twin.
+        assert!((300..450).contains(&mirrored), "{mirrored}");
+    }
+
+    #[test]
+    fn a_point_that_is_moved_to_the_right_is_seen_further_right() {
+        let crop = sample::crop(0, 3.0);
+        let pairs = Regions::of(&crop).movable();
+        let mut shifts = vec![[(0.0, 0.0); 2]; pairs.len()];
+        shifts[6][1] = (5.0, 0.0);
+        let lattice = Lattice::new(&pairs, &shifts, SIGMA * EYES);
+        let corner = pairs[6][1];
+        let (dx, dy) = lattice.at(corner.x + 1.0, corner.y);
+        assert!(dx < -1.0 && dy.abs() < 1e-3, "the picture is read on the left: {dx}, {dy}");
+    }
+}

@@ -1,6 +1,6 @@
-//! FER2013 (I. J. Goodfellow et al., "Challenges in Representation Learning", 2013): 48x48 crops of faces from the web, as
-//! class folders (those of one part, or `train`, `validation` and `test` with class folders each) or as the original CSV file
-//! (`emotion,pixels,Usage`). Nobody knows who is who.
+//! FER2013 (I. J. Goodfellow et al., "Challenges in Representation Learning", 2013): 48x48 crops of faces from the web,
+//! as class folders (those of one part, or `train`, `validation` and `test` with class folders each) or as the original
+//! CSV file (`emotion,pixels,Usage`). Nobody knows who is who.
 
 use std::collections::BTreeSet;
 use std::io::{BufReader, Seek, SeekFrom};

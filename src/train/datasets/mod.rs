@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | `kdef` | the folder of KDEF, or of pictures named as KDEF's are | |
 //! | `ddcf` | the folder of DDCF | `#FILE.toml`: how its files are named |
-//! | `fer2013` | a folder of class folders, one of parts (`train`, `validation`, `test`), or the CSV file | `#train`, `#validation`, `#test`, `#all` |
+//! | `fer2013` | a folder of class folders, one of its parts, or the CSV file | `#train`, `#validation`, `#test`, `#all` |
 //! | `cmu` | the folder of the CMU Face Images | `#sunglasses`: take pictures with sunglasses too |
-//! | `classes` | a folder of class folders | `#whole`: the pictures are crops already; `#subjects`: file names begin with the person |
+//! | `classes` | a folder of class folders | `#whole`: they are crops already; `#subjects`: file names begin with the person |
 //! | `take` | a take, or a folder of takes | `#10fps`: so many frame sets a second (5) |
 
 mod classes;
@@ -47,7 +47,7 @@ pub enum DatasetError {
     #[error("{} has the parts {}: say which, as in fer2013:{}#{}, or take them together with #all",
         .path.display(), .parts.join(", "), .path.display(), .parts.first().map_or("train", |part| part))]
     SeveralParts { path: PathBuf, parts: Vec<String> },
-    #[error("{} has no part `{part}`{}", .path.display(), if .parts.is_empty() { String::new() } else { format!("; it has {}", .parts.join(", ")) })]
+    #[error("{} has no part `{part}`; it has {}", .path.display(), if .parts.is_empty() { "none".to_owned() } else { .parts.join(", ") })]
     NoPart { path: PathBuf, part: String, parts: Vec<String> },
     #[error("{}: {reason}", .path.display())]
     Invalid { path: PathBuf, reason: String },

@@ -1,9 +1,9 @@
-//! Takes: several cameras at once, over time. What was recorded is the pictures; who is on them and how they look is known
-//! where something says so:
+//! Takes: several cameras at once, over time. What was recorded is the pictures; who is on them and how they look is
+//! known where something says so:
 //!
 //! * `truth.jsonl` in a take's folder (rendered takes): persons with their boxes and the weights of their expressions;
-//! * `TAKE.labels.csv` beside the take: `from_s,to_s,expression`, with `person` where there are several; seconds from the
-//!   take's beginning, people as the pipeline numbers them (`1`, `2`…) or as the truth names them.
+//! * `TAKE.labels.csv` beside the take: `from_s,to_s,expression`, with `person` where there are several; seconds from
+//!   the take's beginning, people as the pipeline numbers them (`1`, `2`…) or as the truth names them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -128,8 +128,8 @@ impl PersonLabels {
         Ok(Self { truth: read_truth(truth)?, stretches: read_table(table)? })
     }
 
-    /// The person whose face at `rect` is in frame `seq` of `camera`: the truth's name of them where there is a truth, and
-    /// none if it knows of nobody there; else `number`.
+    /// The person whose face at `rect` is in frame `seq` of `camera`: the truth's name of them where there is a truth,
+    /// and none if it knows of nobody there; else `number`.
     #[must_use]
     pub fn person(&self, camera: &str, seq: u64, rect: Rect, number: u32) -> Option<String> {
         match self.truth {

@@ -207,3 +207,125 @@ impl Method for ClMex {
         self.notes.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::tests::{outputs, rng};
+    use super::*;
+    use crate::train::faces::Face;
+    use crate::train::sample;
+
+    fn drawn(settings: Settings, faces: &Faces) -> (ClMex, Batch) {
+        let method = settings.prepare(faces, &faces.all()).unwrap();
+        let batch = method.draw(faces, &faces.all(), &mut rng(4));
+        (method, batch)
+    }
+
+    #[test]
+    fn a_group_is_one_instant_from_different_sides_and_people_come_with_several_expressions() {
+        let faces = sample::stills(12, 5);
+        let (_, batch) = drawn(Settings::default(), &faces);
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        batch
+            .shots
+            .iter()
+            .zip(&batch.group)
+            .for_each(|(shot, group)| groups.entry(*group).or_default().push(shot.face));
+        assert_eq!(groups.len(), 32);
+        let mut expressions: BTreeMap<Option<usize>, BTreeSet<usize>> = BTreeMap::new();
+        for members in groups.values() {
+            let scenes: BTreeSet<usize> = members.iter().map(|face| faces.faces[*face].scene).collect();
+            let views: BTreeSet<usize> = members.iter().map(|face| faces.faces[*face].view).collect();
+            assert_eq!((members.len(), scenes.len(), views.len()), (4, 1, 2));
+            let face = &faces.faces[members[0]];
+            assert!(expressions.entry(face.subject).or_default().insert(face.expression.unwrap() as usize));
+        }
+        assert!(expressions.values().all(|of_person| of_person.len() == 4), "{expressions:?}");
+    }
+
+    #[test]
+    fn who_it_is_does_not_do_to_solve_it() {
+        let faces = sample::stills(12, 2);
+        let (method, batch) = drawn(Settings::default(), &faces);
+        let loss = |number: &dyn Fn(usize) -> usize| -> f32 {
+            let rows: Vec<Vec<f32>> = (0..batch.shots.len())
+                .map(|row| (0..100).map(|n| f32::from(u8::from(n == number(row)))).collect())
+                .collect();
+            let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+            method.loss(&outputs(&rows), &batch).total.into_scalar()
+        };
+        let by_person = loss(&|row| faces.faces[batch.shots[row].face].subject.unwrap());
+        let by_scene = loss(&|row| faces.faces[batch.shots[row].face].scene);
+        // Three positives share what a picture has: ln 3 is the least; by person fifteen look alike.
+        assert!((by_scene - 3.0_f32.ln()).abs() < 0.01 && by_person > 15.0_f32.ln() - 0.01, "{by_scene} {by_person}");
+    }
+
+    #[test]
+    fn subject_expression_joins_both_sessions_of_a_person_and_no_two_people() {
+        let mut faces = sample::stills(4, 2);
+        // A second session: the same people with the same expressions at other instants.
+        let again = faces.faces.clone().into_iter().map(|face| Face { scene: face.scene + 28, ..face });
+        faces.faces.extend(again);
+        faces.scenes *= 2;
+        let settings = Settings { positives: Positives::SubjectExpression, scenes: 56, ..Settings::default() };
+        let (_, batch) = drawn(settings, &faces);
+        let mut groups: BTreeMap<usize, BTreeSet<(usize, usize, usize)>> = BTreeMap::new();
+        for (shot, group) in batch.shots.iter().zip(&batch.group) {
+            let face = &faces.faces[shot.face];
+            let key = (face.subject.unwrap(), face.expression.unwrap() as usize, face.scene);
+            groups.entry(*group).or_default().insert(key);
+        }
+        assert_eq!(groups.len(), 28);
+        for group in groups.values() {
+            assert_eq!(group.len(), 2, "both sessions");
+            let people: BTreeSet<(usize, usize)> = group.iter().map(|(subject, class, _)| (*subject, *class)).collect();
+            assert_eq!(people.len(), 1);
+        }
+    }
+
+    #[test]
+    fn two_people_at_one_instant_are_no_positives_and_instants_close_in_time_are_not_both_drawn() {
+        let mut faces = sample::clips(2, 6, 10);
+        let others = faces.faces.clone().into_iter().map(|face| Face { subject: Some(1), ..face });
+        faces.faces.extend(others);
+        let (method, batch) = drawn(Settings::default(), &faces);
+        let mut times: BTreeMap<(Option<usize>, usize), f64> = BTreeMap::new();
+        for (shot, group) in batch.shots.iter().zip(&batch.group) {
+            let face = &faces.faces[shot.face];
+            let time = times.entry((face.subject, *group)).or_insert(face.time_s.unwrap());
+            assert_eq!(Some(*time), face.time_s);
+        }
+        let groups: BTreeSet<usize> = batch.group.iter().copied().collect();
+        assert_eq!(times.len(), groups.len(), "one person a group");
+        for ((person, group), time) in &times {
+            let others = times.iter().filter(|((other, number), _)| other == person && number != group);
+            others.for_each(|(_, other)| assert!((time - other).abs() >= 1.0, "{time} {other}"));
+        }
+        assert!(method.notes().iter().any(|note| note.contains("not 32")), "{:?}", method.notes());
+    }
+
+    #[test]
+    fn the_terms_of_viewfx_are_added_by_their_weights() {
+        let faces = sample::stills(12, 3);
+        let plain = Settings { scenes: 8, ..Settings::default() };
+        let (method, batch) = drawn(Settings { alpha: 2.0, beta: 0.1, ..plain.clone() }, &faces);
+        let rows = crate::train::losses::gradient::random(batch.shots.len(), 6, 3);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let loss = method.loss(&outputs(&rows), &batch);
+        let part = |name: &str| loss.parts.iter().find(|(known, _)| *known == name).unwrap().1;
+        let total: f32 = loss.total.clone().into_scalar();
+        assert!((total - part("views") - 2.0 * part("expressions") - 0.1 * part("redundancy")).abs() < 1e-4);
+        let expressions: Vec<usize> = batch.label.iter().map(|label| label.unwrap() as usize).collect();
+        let expected: f32 = contrast_groups(outputs(&rows).projection, 0.1, &expressions).into_scalar();
+        assert!((part("expressions") - expected).abs() < 1e-5);
+        // Barlow's pairs are two views of one instant, never two augmentations of one.
+        let [first, second] = method.settings.paired_rows(batch.shots.len());
+        for (one, other) in first.into_iter().zip(second) {
+            let [one_face, other_face] = [one, other].map(|row| &faces.faces[batch.shots[row].face]);
+            assert_eq!(one_face.scene, other_face.scene);
+            assert_ne!(one_face.view, other_face.view);
+        }
+    }
+}

@@ -107,3 +107,71 @@ impl Method for ContraWarping {
         if *without > 0 { vec![note] } else { Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, rng};
+    use super::*;
+    use crate::train::sample;
+
+    fn method(settings: Settings, faces: &Faces) -> ContraWarping {
+        settings.prepare(faces, &faces.all()).unwrap()
+    }
+
+    fn value(method: &ContraWarping, batch: &Batch, rows: &[&[f32]]) -> f32 {
+        method.loss(&outputs(rows), batch).total.into_scalar()
+    }
+
+    /// Two faces, of each two that are not bent and one that is.
+    fn small(others: bool) -> Settings {
+        Settings { faces: 2, warped: 1, others, temperature: 1.0, warp: Warp::default() }
+    }
+
+    #[test]
+    fn a_face_comes_twice_as_it_is_and_four_times_bent() {
+        let faces = sample::stills(4, 1);
+        let batch = method(Settings::default(), &faces).draw(&faces, &faces.all(), &mut rng(1));
+        for (shots, groups) in batch.shots.chunks(6).zip(batch.group.chunks(6)) {
+            let bent = shots.iter().map(|shot| matches!(shot.change, Change::LocalWarp(_)));
+            assert_eq!(bent.collect::<Vec<_>>(), [false, false, true, true, true, true]);
+            assert!(
+                groups.iter().all(|group| *group == groups[0]) && shots.iter().all(|shot| shot.face == shots[0].face)
+            );
+            assert!(matches!(shots[0].change, Change::ShamWarp(_)), "what is not bent is warped too, but as a whole");
+        }
+    }
+
+    #[test]
+    fn its_value_is_what_one_finds_by_hand() {
+        let faces = sample::stills(4, 1);
+        // Both pictures of a face agree, its bent copy is at a right angle; the other face is opposite.
+        let rows: [&[f32]; 6] = [&[1.0, 0.0], &[1.0, 0.0], &[0.0, 1.0], &[-1.0, 0.0], &[-1.0, 0.0], &[0.0, 1.0]];
+        let alone = method(small(false), &faces);
+        let batch = alone.draw(&faces, &faces.all(), &mut rng(2));
+        let e = std::f32::consts::E;
+        let expected = -(e / (e + 1.0)).ln();
+        assert!((value(&alone, &batch, &rows) - expected).abs() < 1e-5);
+        // With the others as negatives: two opposite pictures, and their bent copy at a right angle.
+        let expected = -(e / (e + 1.0 + 2.0 / e + 1.0)).ln();
+        assert!((value(&method(small(true), &faces), &batch, &rows) - expected).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_picture_that_is_told_from_its_bent_copies_costs_less_than_one_that_is_not() {
+        let faces = sample::stills(4, 1);
+        let method = method(small(false), &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(2));
+        let blind: [&[f32]; 6] = [&[1.0, 0.0]; 6];
+        let seeing: [&[f32]; 6] = [&[1.0, 0.0], &[1.0, 0.0], &[-1.0, 0.0], &[1.0, 0.0], &[1.0, 0.0], &[-1.0, 0.0]];
+        assert!((value(&method, &batch, &blind) - 2.0_f32.ln()).abs() < 1e-5, "blind: one of two");
+        assert!(value(&method, &batch, &seeing) < 0.2);
+    }
+
+    #[test]
+    fn faces_without_landmarks_are_told_of() {
+        let mut faces = sample::stills(1, 1);
+        assert!(method(Settings::default(), &faces).notes().is_empty());
+        faces.faces[0].crop.landmarks = None;
+        assert!(method(Settings::default(), &faces).notes()[0].starts_with("1 of 7 faces"));
+    }
+}

@@ -124,3 +124,57 @@ impl Method for Settings {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, rng};
+    use super::*;
+    use crate::train::losses::gradient::random;
+    use crate::train::sample;
+
+    #[test]
+    fn its_terms_are_those_of_the_released_code() {
+        let faces = sample::stills(6, 1);
+        let settings = Settings { faces: 10, ..Settings::default() };
+        let batch = settings.draw(&faces, &faces.all(), &mut rng(8));
+        let rows = random(20, 5, 1);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let outputs = outputs(&rows);
+        let loss = settings.loss(&outputs, &batch);
+
+        let coarse: Vec<usize> = batch.label.iter().map(|label| Coarse::of(label.unwrap()) as usize).collect();
+        // By hand: the mean over rows of w times the supervised contrastive loss at tau = 0.07.
+        let z: Vec<Vec<f64>> = rows
+            .iter()
+            .map(|row| {
+                let length = row.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+                row.iter().map(|x| f64::from(*x) / length).collect()
+            })
+            .collect();
+        let score = |i: usize, j: usize| z[i].iter().zip(&z[j]).map(|(a, b)| a * b).sum::<f64>() / 0.07;
+        let row = |i: usize| {
+            let sum = (0..20).filter(|j| *j != i).map(|j| score(i, j).exp()).sum::<f64>().ln();
+            let positives: Vec<usize> = (0..20).filter(|&j| j != i && coarse[j] == coarse[i]).collect();
+            let mean = positives.iter().map(|&p| sum - score(i, p)).sum::<f64>() / positives.len() as f64;
+            if coarse[i] == Coarse::Negative as usize { 0.5 * mean } else { mean }
+        };
+        let classes = (0..20).map(row).sum::<f64>() / 20.0;
+        let part = |name: &str| f64::from(loss.parts.iter().find(|(known, _)| *known == name).unwrap().1);
+        assert!((part("classes") - classes).abs() < 1e-3, "{} {classes}", part("classes"));
+
+        let first_crops: Vec<Option<usize>> = (0..20).map(|row| (row % 2 == 0).then_some(coarse[row])).collect();
+        let prediction: f32 = cross_entropy(outputs.coarse, &first_crops, 0.0, &[1.0; 4]).into_scalar();
+        assert!((part("prediction") - f64::from(prediction)).abs() < 1e-5);
+        let total: f32 = loss.total.into_scalar();
+        let sum = part("classes") + part("prediction") + 0.4 * part("pictures");
+        assert!((f64::from(total) - sum).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_four_unpleasant_expressions_are_one_coarse_class() {
+        let of =
+            |class: Coarse| Expression::ALL.into_iter().filter(|expression| Coarse::of(*expression) == class).count();
+        let counts = [Coarse::Positive, Coarse::Negative, Coarse::Neutral, Coarse::Surprise].map(of);
+        assert_eq!(counts, [1, 4, 1, 1]);
+    }
+}

@@ -41,10 +41,10 @@ pub trait Method: Send + Sync {
     fn pictures(&self) -> usize;
 
     /// A batch of the faces whose indices are in `pool`; an index that stands there several times is drawn more often where
-    /// single pictures are drawn. A small pool gives a smaller batch, perhaps an empty one.
+    /// single pictures are drawn. A small pool gives a smaller batch, perhaps an empty one, which the network cannot look at.
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch;
 
-    /// The loss of the network's `outputs` for `batch`; it is finite whatever the batch.
+    /// The loss of the network's `outputs` for `batch`, which is not empty; it is finite whatever the batch.
     fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss;
 
     /// What of the method these faces do not allow, for the log.
@@ -133,5 +133,136 @@ impl Settings {
             Self::Supervised(settings) => settings.check(faces, pool).map(|()| Box::new(settings) as _),
         };
         checked.map_err(|reason| MethodError::Data { method: self.name(), reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::losses::gradient::{random, vectors};
+    use crate::train::sample;
+    use rand::SeedableRng;
+
+    const NAMES: [&str; 6] = ["cl-mex", "ssl-fer", "contrawarping", "crs-cont", "simclr", "supervised"];
+
+    pub fn rng(seed: u64) -> StdRng {
+        StdRng::seed_from_u64(seed)
+    }
+
+    fn settings(text: &str) -> Settings {
+        toml::from_str(text).unwrap()
+    }
+
+    /// Outputs of which the projections are `rows`.
+    pub fn outputs(rows: &[&[f32]]) -> Outputs {
+        let other = |width: usize| {
+            let rows = random(rows.len(), width, 5);
+            vectors(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        };
+        Outputs { embedding: other(4), projection: vectors(rows), logits: other(7), coarse: other(4) }
+    }
+
+    /// Random ones for a batch.
+    fn any_outputs(pictures: usize) -> Outputs {
+        let rows = random(pictures, 8, 2);
+        outputs(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_method_draws_the_batch_that_it_promises_and_has_a_finite_loss_with_a_slope() {
+        let faces = sample::stills(12, 3);
+        let pool = faces.all();
+        for name in NAMES {
+            let settings = settings(&format!("name = \"{name}\""));
+            assert_eq!(settings.name(), name);
+            let method = settings.method(&faces, &pool).unwrap();
+            let batch = method.draw(&faces, &pool, &mut rng(1));
+            assert_eq!(batch.shots.len(), method.pictures(), "{name}");
+            assert_eq!((batch.group.len(), batch.label.len()), (method.pictures(), method.pictures()));
+            let seeds: std::collections::BTreeSet<u64> = batch.shots.iter().map(|shot| shot.seed).collect();
+            assert_eq!(seeds.len(), method.pictures(), "{name}: two pictures are changed alike");
+            assert_eq!(batch, method.draw(&faces, &pool, &mut rng(1)), "{name}: the seed does not decide");
+            assert_ne!(batch, method.draw(&faces, &pool, &mut rng(2)), "{name}: the seed is not used");
+
+            let outputs = any_outputs(method.pictures());
+            let loss = method.loss(&outputs, &batch);
+            let total: f32 = loss.total.clone().into_scalar();
+            assert!(total.is_finite() && total > 0.0, "{name}: {total}");
+            assert!(loss.parts.iter().all(|(_, value)| value.is_finite()));
+            let gradients = loss.total.backward();
+            let read = if name == "supervised" { outputs.logits } else { outputs.projection };
+            let gradient: Vec<f32> = read.grad(&gradients).unwrap().into_data().iter::<f32>().collect();
+            assert!(gradient.iter().all(|g| g.is_finite()) && gradient.iter().any(|g| *g != 0.0), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_faces_of_the_pool_are_drawn_and_a_small_or_empty_pool_is_no_failure() {
+        let faces = sample::stills(4, 2);
+        for name in NAMES {
+            let method = settings(&format!("name = \"{name}\"")).method(&faces, &faces.all()).unwrap();
+            for pool in [&[][..], &[3], &[14, 15, 16, 17, 20]] {
+                let batch = method.draw(&faces, pool, &mut rng(1));
+                assert!(batch.shots.iter().all(|shot| pool.contains(&shot.face)), "{name}");
+                for shot in &batch.shots {
+                    if let crate::train::batch::Change::SwapInto(outer) = shot.change {
+                        assert!(pool.contains(&outer), "{name} swaps into a face that is kept apart");
+                    }
+                }
+                if batch.shots.is_empty() {
+                    continue;
+                }
+                let total: f32 = method.loss(&any_outputs(batch.shots.len()), &batch).total.into_scalar();
+                assert!(total.is_finite(), "{name} of {} pictures: {total}", batch.shots.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_faces_lack_is_said_with_what_to_do() {
+        let mut faces = sample::stills(3, 1);
+        let refusal = |text: &str, faces: &Faces| {
+            let result = settings(text).method(faces, &faces.all());
+            result.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refusal("name = \"cl-mex\"", &faces).contains("two views"));
+        assert!(refusal("name = \"ssl-fer\"\npositives = \"time\"", &faces).contains("neighbour in time"));
+        assert!(refusal("name = \"ssl-fer\"\npositives = \"view\"", &faces).contains("two views"));
+        let mut views = sample::stills(3, 2);
+        for face in faces.faces.iter_mut().chain(&mut views.faces) {
+            face.expression = None;
+        }
+        assert!(refusal("name = \"cl-mex\"\nalpha = 1.0", &views).contains("`alpha`"));
+        assert!(refusal("name = \"crs-cont\"", &faces).contains("label"));
+        assert!(refusal("name = \"supervised\"", &faces).contains("label"));
+        assert!(refusal("name = \"ssl-fer\"", &faces).contains("`hard_negatives`"));
+        assert!(refusal("name = \"simclr\"", &Faces::default()).contains("two faces"));
+    }
+
+    #[test]
+    fn a_key_or_value_that_makes_no_sense_is_named() {
+        for name in NAMES {
+            let error = toml::from_str::<Settings>(&format!("name = \"{name}\"\ntemprature = 1.0")).unwrap_err();
+            assert!(error.to_string().contains("temprature"), "{name}: {error}");
+            assert_eq!(settings(&format!("name = \"{name}\"")).fault("pretrain.method"), None);
+        }
+        for (text, key) in [
+            ("name = \"cl-mex\"\nviews = 1", "pretrain.method.views"),
+            ("name = \"ssl-fer\"\ntemperature = 0.0", "pretrain.method.temperature"),
+            ("name = \"contrawarping\"\nwarp = { amplitude = 2.0 }", "pretrain.method.warp.amplitude"),
+            ("name = \"crs-cont\"\nfaces = 1", "pretrain.method.faces"),
+            ("name = \"simclr\"\ntemperature = nan", "pretrain.method.temperature"),
+            ("name = \"supervised\"\nbalance = 1.5", "pretrain.method.balance"),
+        ] {
+            assert_eq!(settings(text).fault("pretrain.method").map(|(key, _)| key).as_deref(), Some(key));
+        }
+    }
+
+    #[test]
+    fn settings_that_are_written_out_are_read_back_as_they_were() {
+        for name in NAMES {
+            let settings = settings(&format!("name = \"{name}\""));
+            assert_eq!(toml::from_str::<Settings>(&toml::to_string(&settings).unwrap()).unwrap(), settings);
+        }
     }
 }

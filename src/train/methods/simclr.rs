@@ -69,3 +69,33 @@ impl Method for Settings {
         Loss::single(contrast_groups(outputs.projection.clone(), self.temperature, &batch.group))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::tests::rng;
+    use super::*;
+    use crate::train::sample;
+
+    #[test]
+    fn every_face_comes_twice_changed_in_two_ways_and_one_that_is_drawn_twice_is_no_negative_of_itself() {
+        let faces = sample::stills(3, 2);
+        // Every index twice, as a set of double weight has it.
+        let pool = [faces.all(), faces.all()].concat();
+        let batch = Settings::default().draw(&faces, &pool, &mut rng(1));
+        let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        batch
+            .shots
+            .iter()
+            .zip(&batch.group)
+            .for_each(|(shot, group)| groups.entry(*group).or_default().push(shot.face));
+        assert_eq!(batch.shots.len(), 128);
+        assert!(groups.values().all(|group| group.len() >= 2 && group.iter().all(|face| *face == group[0])));
+        assert!(groups.values().any(|group| group.len() == 4));
+        assert_eq!(
+            groups.len(),
+            groups.values().map(|group| group[0]).collect::<std::collections::BTreeSet<_>>().len()
+        );
+    }
+}

@@ -366,3 +366,156 @@ impl Method for SslFer {
         self.notes.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{outputs, rng};
+    use super::*;
+    use crate::scene::Expression;
+    use crate::train::losses::contrast::contrast_groups;
+    use crate::train::losses::gradient::random;
+    use crate::train::sample;
+
+    fn method(settings: Settings, faces: &Faces) -> SslFer {
+        settings.prepare(faces, &faces.all()).unwrap()
+    }
+
+    fn quads(method: &SslFer, faces: &Faces, draws: u64) -> Vec<[Shot; 4]> {
+        let batches = (0..draws).map(|seed| method.draw(faces, &faces.all(), &mut rng(seed)).shots);
+        batches
+            .flat_map(|shots| shots.chunks_exact(4).map(|quad| quad.to_vec().try_into().unwrap()).collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn positives_in_time_follow_the_codes_law_at_any_rate_of_the_clip() {
+        for rate in [30, 12] {
+            let faces = sample::clips(2, 12, rate);
+            let method = method(Settings { swap: 0.0, ..Settings::default() }, &faces);
+            let mut counts = [0_usize; 5];
+            for [anchor, positive, ..] in quads(&method, &faces, 20) {
+                let [one, other] = [anchor, positive].map(|shot| &faces.faces[shot.face]);
+                assert_eq!(one.view, other.view, "the same camera");
+                let apart = (one.time_s.unwrap() - other.time_s.unwrap()).abs();
+                let frames = apart / FRAME_S;
+                assert!((1.5..=6.5).contains(&frames), "{apart} s");
+                counts[frames.round() as usize - 2] += 1;
+            }
+            let total: usize = counts.iter().sum();
+            let shares = counts.map(|count| count as f64 / total as f64);
+            for (share, (_, weight)) in shares.iter().zip(OFFSETS) {
+                assert!((share - f64::from(weight) / 15.0).abs() < 0.06, "at {rate} per second: {shares:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn hard_negatives_of_a_clip_are_the_same_person_and_camera_three_seconds_away() {
+        let faces = sample::clips(2, 12, 10);
+        for [anchor, _, negative, _] in quads(&method(Settings::default(), &faces), &faces, 4) {
+            let [one, other] = [anchor, negative].map(|shot| &faces.faces[shot.face]);
+            assert!((one.time_s.unwrap() - other.time_s.unwrap()).abs() >= 3.0);
+            assert_eq!((one.subject, one.view), (other.subject, other.view));
+        }
+    }
+
+    #[test]
+    fn stills_take_another_view_as_positive_and_another_expression_of_the_person_as_hard_negative() {
+        let faces = sample::stills(6, 3);
+        let method = method(Settings::default(), &faces);
+        for [anchor, positive, negative, its_positive] in quads(&method, &faces, 4) {
+            let [anchor, positive, negative, its_positive] =
+                [anchor, positive, negative, its_positive].map(|shot| &faces.faces[shot.face]);
+            assert_eq!((anchor.scene, negative.scene), (positive.scene, its_positive.scene));
+            assert!(anchor.view != positive.view && negative.view != its_positive.view);
+            assert_eq!((anchor.subject, anchor.view), (negative.subject, negative.view));
+            assert_ne!(anchor.expression, negative.expression);
+        }
+        assert!(method.notes().iter().any(|note| note.contains("stills")), "{:?}", method.notes());
+    }
+
+    #[test]
+    fn both_positives_of_an_anchor_are_swapped_into_the_same_stranger() {
+        let faces = sample::stills(6, 2);
+        let outer = |shot: &Shot| match shot.change {
+            Change::SwapInto(outer) => Some(outer),
+            _ => None,
+        };
+        let quads = quads(&method(Settings::default(), &faces), &faces, 10);
+        let (mut swapped, mut both) = (0, 0);
+        for [anchor, positive, negative, its_positive] in &quads {
+            assert_eq!((outer(anchor), outer(negative)), (None, None), "anchors stay as they are");
+            for outer in [positive, its_positive].into_iter().filter_map(outer) {
+                swapped += 1;
+                assert_ne!(faces.faces[outer].subject, faces.faces[anchor.face].subject);
+            }
+            if let (Some(one), Some(other)) = (outer(positive), outer(its_positive)) {
+                both += 1;
+                assert_eq!(one, other);
+            }
+        }
+        let share = |count: usize, of: usize| count as f64 / of as f64;
+        assert!((share(swapped, 2 * quads.len()) - 0.8).abs() < 0.06, "{}", share(swapped, 2 * quads.len()));
+        assert!((share(both, quads.len()) - 0.64).abs() < 0.1, "swapped independently");
+    }
+
+    #[test]
+    fn a_look_alike_has_the_same_expression_and_is_of_another_anchor() {
+        let faces = sample::stills(8, 2);
+        let method = method(Settings { swap: 0.0, ..Settings::default() }, &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(3));
+        let look_alikes = method.look_alikes(&batch);
+        let mut right = 0;
+        for (row, look_alike) in look_alikes.iter().enumerate() {
+            let look_alike = look_alike.unwrap();
+            assert_ne!(row / 4, look_alike / 4, "neither its positive nor its hard negative");
+            right += usize::from(batch.label[row] == batch.label[look_alike]);
+        }
+        assert!(right > look_alikes.len() * 9 / 10, "{right} of {}", look_alikes.len());
+    }
+
+    #[test]
+    fn the_loss_leaves_the_look_alike_out_and_then_takes_it_as_a_positive() {
+        let faces = sample::stills(8, 2);
+        let settings = Settings { anchors: 2, temperature: 0.5, ..Settings::default() };
+        let method = method(settings.clone(), &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(3));
+        let look_alikes = method.look_alikes(&batch);
+        let rows = random(8, 4, 2);
+        let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
+        let cosine = |i: usize, j: usize| {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+            dot(rows[i], rows[j]) / (dot(rows[i], rows[i]) * dot(rows[j], rows[j])).sqrt() / 0.5
+        };
+        let term = |i: usize, positive: usize| {
+            let negatives = (0..8).filter(|&j| batch.group[i] != batch.group[j] && Some(j) != look_alikes[i]);
+            let sum: f32 = negatives.map(|j| cosine(i, j).exp()).sum();
+            (cosine(i, positive).exp() + sum).ln() - cosine(i, positive)
+        };
+        let pairs = (0..8).map(|i| term(i, i ^ 1)).sum::<f32>() / 8.0;
+        let promoted = (0..8).map(|i| term(i, look_alikes[i].unwrap())).sum::<f32>() / 8.0;
+        let found: f32 = method.loss(&outputs(&rows), &batch).total.into_scalar();
+        assert!((found - pairs - 0.8 * promoted).abs() < 1e-4, "{found} {pairs} {promoted}");
+
+        let without = Settings { cancel: 0.0, ..settings }.prepare(&faces, &faces.all()).unwrap();
+        let found: f32 = without.loss(&outputs(&rows), &batch).total.into_scalar();
+        let nt_xent: f32 = contrast_groups(outputs(&rows).projection, 0.5, &batch.group).into_scalar();
+        assert!((found - nt_xent).abs() < 1e-5, "without MaskFN it is NT-Xent");
+    }
+
+    #[test]
+    fn profiles_have_no_look_alike_and_are_none() {
+        let mut faces = sample::stills(8, 2);
+        faces
+            .faces
+            .iter_mut()
+            .filter(|face| face.expression != Some(Expression::Happy))
+            .for_each(|face| face.yaw_deg = Some(80.0));
+        let method = method(Settings::default(), &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(3));
+        for (row, look_alike) in method.look_alikes(&batch).into_iter().enumerate() {
+            let is_happy = |row: usize| batch.label[row] == Some(Expression::Happy);
+            assert!(look_alike.is_none_or(|other| is_happy(row) && is_happy(other)));
+        }
+    }
+}

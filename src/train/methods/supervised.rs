@@ -100,3 +100,53 @@ impl Method for Settings {
         Loss::single(cross_entropy(outputs.logits.clone(), &labels, self.label_smoothing, &self.class_weights))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::rng;
+    use super::*;
+    use crate::train::sample;
+
+    /// 40 neutral faces for each of the others, some without a label.
+    fn uneven() -> Faces {
+        let mut faces = sample::stills(4, 1);
+        let neutral = faces.faces.iter().find(|face| face.expression == Some(Expression::Neutral)).unwrap().clone();
+        faces.faces.extend(std::iter::repeat_n(neutral.clone(), 156));
+        faces.faces.extend(std::iter::repeat_n(crate::train::faces::Face { expression: None, ..neutral }, 50));
+        faces
+    }
+
+    fn share_of_neutral(balance: f32) -> f32 {
+        let faces = uneven();
+        let settings = Settings { balance, pictures: 4000, ..Settings::default() };
+        let batch = settings.draw(&faces, &faces.all(), &mut rng(3));
+        assert!(batch.label.iter().all(Option::is_some), "faces without a label teach no class");
+        let neutral = batch.label.iter().filter(|label| **label == Some(Expression::Neutral)).count();
+        neutral as f32 / batch.label.len() as f32
+    }
+
+    #[test]
+    fn rare_classes_are_drawn_as_often_as_asked_for() {
+        let near = |share: f32, expected: f32| assert!((share - expected).abs() < 0.03, "{share} is not {expected}");
+        near(share_of_neutral(0.0), 160.0 / 184.0);
+        near(share_of_neutral(0.5), 160.0_f32.sqrt() / (160.0_f32.sqrt() + 6.0 * 2.0));
+        near(share_of_neutral(1.0), 1.0 / 7.0);
+    }
+
+    #[test]
+    fn a_face_that_stands_in_the_pool_twice_is_drawn_twice_as_often() {
+        let faces = sample::stills(2, 1);
+        let pool: Vec<usize> = faces.all().into_iter().chain(7..14).collect();
+        let settings = Settings { pictures: 3000, ..Settings::default() };
+        let batch = settings.draw(&faces, &pool, &mut rng(1));
+        let second = batch.shots.iter().filter(|shot| shot.face >= 7).count();
+        assert!((1900..2100).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn faces_of_one_class_alone_are_refused() {
+        let faces = sample::stills(3, 1);
+        let neutral: Vec<usize> = (0..3).map(|subject| 7 * subject + 6).collect();
+        assert!(Settings::default().check(&faces, &neutral).unwrap_err().contains("same label"));
+    }
+}

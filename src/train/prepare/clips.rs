@@ -1,5 +1,5 @@
-//! Takes: every frame set looked at in turn, as the pipeline does, faces followed over time and given to people over all
-//! views; some sets a second are kept.
+//! Takes: every frame set looked at in turn, as the pipeline does, faces followed over time and given to people over
+//! all views; some sets a second are kept.
 
 use std::path::PathBuf;
 use std::time::Duration;

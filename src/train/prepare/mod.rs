@@ -1,5 +1,5 @@
-//! From pictures to faces: found, measured and cut out by the live pipeline's own [`View`](crate::face::view::View), with
-//! room around them for augmentation; kept on disk, as that takes longer than an epoch of training.
+//! From pictures to faces: found, measured and cut out by the live pipeline's own [`View`](crate::face::view::View),
+//! with room around them for augmentation; kept on disk, as that takes longer than an epoch of training.
 
 mod cache;
 mod clips;
@@ -19,8 +19,8 @@ use crate::scene::{FaceView, Point};
 use crate::train::datasets::{Content, DatasetError, DatasetSpec, Listing};
 use crate::train::faces::{About, Crop, Faces, Gather};
 
-/// Side of an encoder's cut in a crop, pixels: twice that of the default encoder, so that turning and shrinking a crop costs
-/// no sharpness.
+/// Side of an encoder's cut in a crop, pixels: twice that of the default encoder, so that turning and shrinking a crop
+/// costs no sharpness.
 const SPAN: usize = 128;
 /// Pixels around that cut on each side: crops are half as wide again.
 const ROOM: usize = 32;
