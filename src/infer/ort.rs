@@ -10,7 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
 use super::manifest::Model;
-use super::{InferError, Placement, Session, Values};
+use super::{InferError, Placement, Session, Values, gpu_hardware_present};
 use crate::config::DeviceChoice;
 
 /// A GPU provider: its name in records, whether the library has it, and how to ask for it.
@@ -156,18 +156,6 @@ fn candidates() -> Vec<PathBuf> {
     let installed =
         [&of_debian, "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"].map(|folder| Path::new(folder).join(&file));
     beside.into_iter().chain(fetched).chain(installed).collect()
-}
-
-#[cfg(target_os = "linux")]
-fn gpu_hardware_present() -> bool {
-    let devices = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
-    devices.into_iter().any(|device| device.file_name().to_string_lossy().starts_with("renderD"))
-        || Path::new("/dev/nvidia0").exists()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn gpu_hardware_present() -> bool {
-    true
 }
 
 struct OrtSession {

@@ -2,14 +2,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use vultus::config::{Config, DeviceChoice};
 use vultus::train::datasets::DatasetSpec;
+use vultus::train::folds;
 use vultus::train::network::device;
 use vultus::train::recipe::Recipe;
-use vultus::train::report::comparison;
+use vultus::train::report::comparison::Comparison;
 use vultus::train::run::{rooted, sets};
 use vultus::train::study::{Condition, Study, Wanted};
 
@@ -113,10 +113,16 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let mut dashboard = Dashboard::new("cross-validation", stop_on_signal()?);
     let cells = study.run(&mut dashboard)?;
     drop(dashboard);
-    let report = comparison::report(&cells, &provenance(0));
-    let file = args.output.join("report.md");
-    std::fs::write(&file, &report).with_context(|| format!("cannot write {}", file.display()))?;
-    writeln!(std::io::stdout(), "{report}")?;
+    let about = |recipe: &Recipe| (!recipe.about.is_empty()).then(|| format!("`{}`: {}", recipe.name, recipe.about));
+    let comparison = Comparison {
+        title: "Cross-validation".to_owned(),
+        about: format!("{} folds, split {}; every recipe is trained on the same people.", args.folds, folds::division(&faces)),
+        run: provenance(0),
+        cells: &cells,
+        baseline: recipes.first().filter(|_| recipes.len() > 1).map(|recipe| recipe.name.clone()),
+        notes: recipes.iter().filter_map(about).collect(),
+    };
+    writeln!(std::io::stdout(), "{}", comparison.write(&args.output, "report")?)?;
     Ok(ExitCode::SUCCESS)
 }
 
