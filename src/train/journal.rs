@@ -1,5 +1,6 @@
 //! The log of a stage: one JSON object a line, for plots and for whoever wants to look.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,14 +17,14 @@ pub struct Entry {
     /// Mean loss since the last line.
     pub loss: f64,
     /// Its parts, by name, where a method has several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<(String, f64)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,
     /// Pictures a second since the last line.
     pub images_per_s: f64,
     /// What a validation said, at steps that had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub validation: Option<Validation>,
 }
 
@@ -31,9 +32,10 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The method's loss on people that are kept apart (nats).
+    #[serde(rename = "validation_loss")]
     pub loss: f64,
     /// Share of them that is read rightly, in the second stage.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "validation_accuracy", skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
 }
 
@@ -97,10 +99,19 @@ mod tests {
             step,
             images: 64 * step,
             loss: 1.0,
-            parts: Vec::new(),
+            parts: BTreeMap::new(),
             learning_rate: 1e-3,
             images_per_s: 100.0,
             validation: None,
+        }
+    }
+
+    #[test]
+    fn a_line_reads_as_it_was_written() {
+        let validation = Some(Validation { loss: 0.5, accuracy: Some(0.75) });
+        for entry in [entry(1), Entry { validation, parts: [("views".to_owned(), 2.0)].into(), ..entry(2) }] {
+            let line = serde_json::to_string(&entry).expect("written");
+            assert_eq!(serde_json::from_str::<Entry>(&line).expect("read"), entry, "{line}");
         }
     }
 

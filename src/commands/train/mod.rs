@@ -1,6 +1,9 @@
 //! `vultus train`: one file a verb.
 
 mod dashboard;
+mod evaluate;
+mod export;
+mod import;
 mod material;
 mod run;
 
@@ -28,11 +31,19 @@ pub(super) struct Args {
 enum Verb {
     Run(run::Args),
     Pretrain(run::PretrainArgs),
+    Finetune(run::FinetuneArgs),
+    Evaluate(evaluate::Args),
+    Export(export::Args),
+    Import(import::Args),
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Run(args) => run::run(args, config),
         Verb::Pretrain(args) => run::pretrain(args, config),
+        Verb::Finetune(args) => run::finetune(args, config),
+        Verb::Evaluate(args) => evaluate::run(args, config),
+        Verb::Export(args) => export::run(args),
+        Verb::Import(args) => import::run(args),
     }
 }

@@ -7,7 +7,7 @@ mod graph;
 mod kernels;
 mod layers;
 mod resnet;
-mod weights;
+pub mod weights;
 
 use burn::module::{Module, ParamGroup};
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
@@ -71,7 +71,7 @@ impl Network {
             encoder: Encoder::new(architecture, &mut random, device),
             projection: Projection {
                 linear1: layers::linear(&mut random, width, width, device),
-                bn1: layers::norm(width, 1.0, device),
+                bn1: layers::norm(width, device),
                 linear2: layers::linear(&mut random, width, PROJECTION, device),
             },
             classifier: layers::linear(&mut random, width, CLASSES, device),
