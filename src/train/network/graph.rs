@@ -67,14 +67,20 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 mod tests {
     use super::super::{Architecture, Kind, device};
     use super::*;
-    use crate::config::RuntimeChoice;
+    use crate::capture::folder::read_still;
+    use crate::config::{Config, RuntimeChoice};
     use crate::encode::Encoder as Exported;
+    use crate::face::align::CutFormat;
+    use crate::face::view::View;
+    use crate::image::warp::Layout;
+    use crate::infer::manifest::{Input, Models};
     use crate::infer::{Placement, Runtime};
     use crate::train::export::Export;
     use crate::train::graph::tests::Maker;
     use crate::train::report::card::Card;
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::TensorData;
+    use std::path::Path;
 
     /// Makes all weights and statistics random, so that no layer is a mere way past.
     struct Shaken(Maker);
@@ -89,21 +95,39 @@ mod tests {
         }
     }
 
+    /// The faces of four cameras, as the pipeline cuts them for the encoder of `models`.
+    fn faces_cut_live(models: &Models, side: usize) -> Vec<f32> {
+        let Input { channels, mean, std, .. } = models.encoder.input;
+        let cut = CutFormat { size: side, layout: Layout { channels, mean, std } };
+        let detection = Config::default().detection;
+        let mut view = View::new(&Runtime::Tract, &models.detector, detection, cut, 0).expect("a view");
+        let mut cuts = Vec::new();
+        for camera in 0..4 {
+            let take = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/take");
+            let frame = read_still(&take.join(format!("cam{camera}/000060.jpg"))).expect("reads");
+            view.reset();
+            view.step(Some(&frame)).expect("runs");
+            cuts.extend_from_slice(&view.seen().cuts);
+        }
+        cuts
+    }
+
     #[test]
     fn the_exported_file_computes_what_the_trained_network_does() {
         for (kind, side) in [(Kind::Slim, 48), (Kind::Resnet18, 64)] {
             let widths = (kind == Kind::Slim).then_some([32, 32, 64, 64]);
             let architecture = Architecture { kind, side, widths, ..Architecture::default() };
             let network = Network::new(&architecture, 1, &device::cpu());
-            // Convolutions of positive weights alone would grow from layer to layer.
             let network = network.map(&mut Shaken(Maker::new(2))).valid();
             let graph = network.graph();
             let folder = tempfile::tempdir().expect("a temporary folder");
             let card = Card { name: "trained".to_owned(), temperature: 1.0, ..Card::default() };
             let models = Export { graph: &graph, weights: None, card: &card }.write(folder.path()).expect("exported");
 
-            let faces = 3;
-            let cuts = Maker::new(3).values(faces * side * side, -2.0, 2.0);
+            let mut cuts = Maker::new(3).values(3 * side * side, -2.0, 2.0);
+            cuts.extend(faces_cut_live(&models, side));
+            let faces = cuts.len() / (side * side);
+            assert!(faces > 5, "three random ones and those of the take");
             let pixels = TensorData::new(cuts.clone(), [faces, 1, side, side]);
             let outputs = network.forward(Tensor::from_data(pixels, &network.device()));
             let (logits, features) = (values(outputs.logits), values(outputs.embedding));

@@ -94,8 +94,11 @@ fn extent(outcomes: &[&Outcome<'_>]) -> String {
     format!("{}, {}, up to {pictures} pictures each.", plural(folds, "fold"), plural(seeds, "seed"))
 }
 
+/// A column's name, and what stands in a method's row.
+type Column<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+
 fn methods(outcomes: &[&Outcome<'_>], probe: &Condition) -> String {
-    let columns: [(&str, &dyn Fn(&str) -> String); 8] = [
+    let columns: [Column<'_>; 8] = [
         ("accuracy, %", &|recipe| percent_spread(&values(outcomes, recipe, |o| Some(o.accuracy())))),
         ("macro-F1, %", &|recipe| percent_spread(&values(outcomes, recipe, |o| Some(o.figures.metrics.macro_f1)))),
         ("fused, %", &|recipe| percent_spread(&values(outcomes, recipe, |o| Some(o.figures.fused?.accuracy)))),
