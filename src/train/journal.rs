@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -58,10 +58,14 @@ impl Journal {
     /// # Errors
     /// Those of the file system.
     pub fn open(path: &Path, step: u64) -> std::io::Result<Self> {
-        let kept: Vec<Entry> = read(path)?.into_iter().filter(|entry| entry.step <= step).collect();
-        let mut journal = Self { file: File::create(path)? };
-        kept.iter().try_for_each(|entry| journal.write(entry))?;
-        Ok(journal)
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read?,
+        };
+        let is_kept = |line: &&str| serde_json::from_str::<Entry>(line).is_ok_and(|entry| entry.step <= step);
+        let mut file = File::create(path)?;
+        text.lines().filter(is_kept).try_for_each(|line| writeln!(file, "{line}"))?;
+        Ok(Self { file })
     }
 
     /// Adds a line.
@@ -72,21 +76,6 @@ impl Journal {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         self.file.write_all(&line)
-    }
-}
-
-/// The lines of the log at `path`; none if there is no such file. A line that was cut off is left out.
-///
-/// # Errors
-/// Those of the file system.
-pub fn read(path: &Path) -> std::io::Result<Vec<Entry>> {
-    match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(file) => {
-            let lines = BufReader::new(file).lines().collect::<Result<Vec<_>, _>>()?;
-            Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
-        }
     }
 }
 
@@ -123,7 +112,9 @@ mod tests {
         (1..=5).for_each(|step| journal.write(&entry(step)).expect("written"));
         let mut resumed = Journal::open(&path, 3).expect("opens");
         resumed.write(&entry(4)).expect("written");
-        let steps: Vec<u64> = read(&path).expect("read").iter().map(|entry| entry.step).collect();
+        let text = std::fs::read_to_string(&path).expect("read");
+        let step = |line| serde_json::from_str::<Entry>(line).expect("a line").step;
+        let steps: Vec<u64> = text.lines().map(step).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
     }
 }

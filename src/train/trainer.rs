@@ -201,6 +201,8 @@ impl Stage<'_> {
 
     /// Where the stage begins, or goes on.
     fn begin(&self, network: Network, folder: &Path) -> Result<Checkpoint, TrainError> {
+        // A clone would share its running statistics with whoever keeps the network that it was.
+        let network = network.valid().train();
         let network = match self.trains {
             Trains::Everything => network.unfreeze(),
             Trains::Classifier => network.with_frozen_encoder(),
