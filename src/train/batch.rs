@@ -121,6 +121,8 @@ mod tests {
             .flat_map(|shot| alone.install(|| render(&faces, std::slice::from_ref(shot), 32, &settings)))
             .collect();
         assert_eq!(together, one_by_one);
+        let seeded = |seed| render(&faces, &[Shot { seed, ..shots[0].clone() }], 32, &settings);
+        assert_ne!(seeded(1), seeded(2));
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn fit(from: &Landmarks, to: &Landmarks) -> Option<Similarity> {
     }
     let (a, b) = (a / spread, b / spread);
     let is_map = a.is_finite() && b.is_finite() && a.hypot(b) > 0.1;
-    is_map.then(|| Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
+    is_map.then_some(Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
 }
 
 /// Twice the area of the triangle; positive if it turns clockwise in the picture.
@@ -210,8 +210,10 @@ mod tests {
         // Between the lips of the one, above those of the other: skin or mouth.
         let inside = Point { y: mouth(&open).y - 8.0, ..mouth(&open) };
         assert!(value(&swapped, inside) > value(&open.crop, inside) + 40, "the open mouth is closed");
-        let forehead = Point { x: 95.0, y: 40.0 };
-        assert_eq!(value(&swapped, forehead), value(&open.crop, forehead));
+        let (cheek, crown) = (Point { x: 48.0, y: 125.0 }, Point { x: 95.0, y: 28.0 });
+        for outline in [cheek, crown] {
+            assert_eq!(value(&swapped, outline), value(&open.crop, outline));
+        }
         assert_eq!(swapped.landmarks, open.crop.landmarks);
     }
 

@@ -214,6 +214,7 @@ mod tests {
 
     use super::super::tests::{outputs, rng};
     use super::*;
+    use crate::scene::Expression;
     use crate::train::faces::Face;
     use crate::train::sample;
 
@@ -223,9 +224,19 @@ mod tests {
         (method, batch)
     }
 
+    /// KDEF's two sessions: everybody shows every expression at two instants.
+    fn two_sessions(subjects: usize, views: usize) -> Faces {
+        let mut faces = sample::stills(subjects, views);
+        let scenes = subjects * Expression::COUNT;
+        let again = faces.faces.clone().into_iter().map(|face| Face { scene: face.scene + scenes, ..face });
+        faces.faces.extend(again);
+        faces.scenes = 2 * scenes;
+        faces
+    }
+
     #[test]
     fn a_group_is_one_instant_from_different_sides_and_people_come_with_several_expressions() {
-        let faces = sample::stills(12, 5);
+        let faces = two_sessions(12, 5);
         let (_, batch) = drawn(Settings::default(), &faces);
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         batch
@@ -264,11 +275,7 @@ mod tests {
 
     #[test]
     fn subject_expression_joins_both_sessions_of_a_person_and_no_two_people() {
-        let mut faces = sample::stills(4, 2);
-        // A second session: the same people with the same expressions at other instants.
-        let again = faces.faces.clone().into_iter().map(|face| Face { scene: face.scene + 28, ..face });
-        faces.faces.extend(again);
-        faces.scenes *= 2;
+        let faces = two_sessions(4, 2);
         let settings = Settings { positives: Positives::SubjectExpression, scenes: 56, ..Settings::default() };
         let (_, batch) = drawn(settings, &faces);
         let mut groups: BTreeMap<usize, BTreeSet<(usize, usize, usize)>> = BTreeMap::new();
@@ -299,6 +306,8 @@ mod tests {
         }
         let groups: BTreeSet<usize> = batch.group.iter().copied().collect();
         assert_eq!(times.len(), groups.len(), "one person a group");
+        let people: BTreeSet<Option<usize>> = times.keys().map(|(person, _)| *person).collect();
+        assert_eq!(people.len(), 2, "both are drawn");
         for ((person, group), time) in &times {
             let others = times.iter().filter(|((other, number), _)| other == person && number != group);
             others.for_each(|(_, other)| assert!((time - other).abs() >= 1.0, "{time} {other}"));

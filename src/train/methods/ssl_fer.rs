@@ -403,8 +403,8 @@ mod tests {
             }
             let total: usize = counts.iter().sum();
             let shares = counts.map(|count| count as f64 / total as f64);
-            for (share, (_, weight)) in shares.iter().zip(OFFSETS) {
-                assert!((share - f64::from(weight) / 15.0).abs() < 0.06, "at {rate} per second: {shares:?}");
+            for (share, fifteenths) in shares.iter().zip([5.0, 4.0, 3.0, 2.0, 1.0]) {
+                assert!((share - fifteenths / 15.0).abs() < 0.06, "at {rate} per second: {shares:?}");
             }
         }
     }
@@ -472,6 +472,20 @@ mod tests {
             right += usize::from(batch.label[row] == batch.label[look_alike]);
         }
         assert!(right > look_alikes.len() * 9 / 10, "{right} of {}", look_alikes.len());
+    }
+
+    #[test]
+    fn the_hard_negative_is_no_look_alike_however_alike_it_looks() {
+        let mut faces = sample::stills(8, 2);
+        // Nobody moves a muscle.
+        for face in &mut faces.faces {
+            face.crop = sample::crop(10 * face.subject.unwrap() as u8, 3.0 + 2.0 * face.subject.unwrap() as f32);
+        }
+        let method = method(Settings::default(), &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(3));
+        for (row, look_alike) in method.look_alikes(&batch).into_iter().enumerate() {
+            assert_ne!(Some(row / 4), look_alike.map(|other| other / 4));
+        }
     }
 
     #[test]
