@@ -55,7 +55,8 @@ pub enum Change {
 pub struct Batch {
     /// The pictures, in the order in which the network sees them.
     pub shots: Vec<Shot>,
-    /// One number a shot; equal numbers belong together (of one scene, of one picture…): what that means is the method's.
+    /// One number a shot; equal numbers belong together (of one scene, of one picture…): what that means is the
+    /// method's.
     pub group: Vec<usize>,
     /// One label a shot, where it is known.
     pub label: Vec<Option<Expression>>,

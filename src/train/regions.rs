@@ -57,8 +57,9 @@ impl Regions {
         self.landmarks[0].midpoint(self.landmarks[1])
     }
 
-    /// What an expression moves: pairs of the right and the left point (brow's inner end, middle and outer end, lids, wing of
-    /// the nose, corner of the mouth, half lips), then those on the middle line, twice: upper lip, lower lip, chin.
+    /// What an expression moves: pairs of the right and the left point (brow's inner end, middle and outer end, lids,
+    /// wing of the nose, corner of the mouth, half lips), then those on the middle line, twice: upper lip, lower lip,
+    /// chin.
     #[must_use]
     pub fn movable(&self) -> [[Point; 2]; 11] {
         let [right_eye, left_eye, nose, right_mouth, left_mouth] = self.landmarks;
