@@ -177,6 +177,8 @@ impl Default for Smoothing {
 pub struct Models {
     /// A folder with a `manifest.toml`; the built-in models if absent.
     pub folder: Option<PathBuf>,
+    /// The name of the encoder in the manifest; the first one if absent.
+    pub encoder: Option<String>,
 }
 
 /// Which runtime to use.

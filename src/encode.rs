@@ -6,6 +6,23 @@ use crate::infer::manifest::{self, ManifestError, Model};
 use crate::infer::{InferError, Session, Values};
 use crate::scene::{Expression, Logits};
 
+/// What the encoder says of a batch, in the order in which the faces were pushed.
+#[derive(Clone, Copy, Debug)]
+pub struct Readings<'a> {
+    /// Class scores, one row a face.
+    pub logits: &'a [Logits],
+    /// The faces' embeddings, one after another; empty if the model gives none.
+    embeddings: &'a [f32],
+}
+
+impl<'a> Readings<'a> {
+    /// Each face's embedding; none if the model gives none.
+    pub fn embeddings(&self) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+        let length = self.embeddings.len() / self.logits.len().max(1);
+        self.embeddings.chunks_exact(length.max(1))
+    }
+}
+
 /// Runs the encoder on all faces of all views of a set at once.
 pub struct Encoder {
     name: String,
@@ -83,13 +100,13 @@ impl Encoder {
         self.batch.extend_from_slice(cuts);
     }
 
-    /// Runs the batch and empties it; the logits come in the order in which the faces were pushed. A model that
-    /// gives probabilities has their logarithms read as logits.
+    /// Runs the batch and empties it. A model that gives probabilities has their logarithms read as logits.
     ///
     /// # Errors
     /// [`InferError::Run`].
-    pub fn step(&mut self) -> Result<&[Logits], InferError> {
+    pub fn step(&mut self) -> Result<Readings<'_>, InferError> {
         self.logits.clear();
+        self.outputs.iter_mut().for_each(Vec::clear);
         let faces = self.batch.len() / self.cut.values();
         if faces > 0 {
             let shape = [faces, self.cut.layout.planes(), self.cut.size, self.cut.size];
@@ -98,8 +115,12 @@ impl Encoder {
             ran?;
             let found = self.outputs[0].len();
             if found != faces * Expression::COUNT {
-                let reason = format!("it gave {found} values for {faces} faces; one a class and face is wanted");
-                return Err(InferError::Run { model: self.name.clone(), reason });
+                return Err(self.misshapen(format!("{found} values for {faces} faces; one a class and face is wanted")));
+            }
+            if let Some(embeddings) = self.outputs.get(1).map(Vec::len)
+                && (embeddings == 0 || embeddings % faces != 0)
+            {
+                return Err(self.misshapen(format!("embeddings of {embeddings} values in all for {faces} faces")));
             }
             for row in self.outputs[0].chunks_exact(Expression::COUNT) {
                 let value = |class: usize| match self.kind {
@@ -109,6 +130,10 @@ impl Encoder {
                 self.logits.push(std::array::from_fn(value));
             }
         }
-        Ok(&self.logits)
+        Ok(Readings { logits: &self.logits, embeddings: self.outputs.get(1).map_or(&[], Vec::as_slice) })
+    }
+
+    fn misshapen(&self, gave: String) -> InferError {
+        InferError::Run { model: self.name.clone(), reason: format!("it gave {gave}") }
     }
 }

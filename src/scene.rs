@@ -7,9 +7,11 @@ use std::time::Duration;
 use crate::frame::{CameraId, Frame, MAX_CAMERAS, PerCamera};
 use crate::time::Timestamp;
 use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
 
 /// The seven classes, in the order that holds everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Expression {
     Angry,

@@ -274,8 +274,8 @@ impl Matcher {
     }
 }
 
-/// The sets of `frames`, which come in the order of their arrival, as a replay forms them that is as fast as possible: time
-/// is what the frames say it is, from `start` on.
+/// The sets of `frames`, which come in the order of their arrival, as a replay forms them that is as fast as possible:
+/// time is what the frames say it is, from `start` on.
 pub fn sets_in_turn(
     mut matcher: Matcher,
     start: Timestamp,

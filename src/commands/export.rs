@@ -121,7 +121,7 @@ struct Hider {
 
 impl Hider {
     fn new(args: &Args, config: &Config) -> anyhow::Result<Self> {
-        let models = Models::load(config.models.folder.as_deref())?;
+        let models = Models::chosen(&config.models)?;
         Ok(Self { runtime: Runtime::start(args.runtime.unwrap_or(config.inference.runtime))?, models })
     }
 }

@@ -13,6 +13,8 @@ mod results;
 mod session;
 mod signal;
 mod status;
+#[cfg(feature = "train")]
+mod train;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -77,6 +79,8 @@ enum Verb {
     Export(export::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
+    #[cfg(feature = "train")]
+    Train(train::Args),
 }
 
 /// Parses the command line and does what it says.
@@ -103,6 +107,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Export(args) => export::run(args, &config),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
+        #[cfg(feature = "train")]
+        Verb::Train(args) => train::run(args, &config),
     }
 }
 

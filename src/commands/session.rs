@@ -75,7 +75,7 @@ impl Session {
         };
         let offsets_ns = names.iter().map(offset_ns).collect::<Result<PerCamera<i64>, _>>()?;
 
-        let models = Models::load(config.models.folder.as_deref())?;
+        let models = Models::chosen(&config.models)?;
         let runtime = Runtime::start(config.inference.runtime)?;
         let vision = Vision::new(config, &models, &runtime, names.len(), self.stills)?;
         tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());

@@ -235,3 +235,8 @@ fn progress(steps: u64, of: &'static str) -> ProgressBar {
 pub(super) fn progress_bar(steps: u64, of: &'static str) -> ProgressBar {
     on_screen().add(progress(steps, of))
 }
+
+/// Lines that change as work goes on.
+pub(super) fn message_bar() -> ProgressBar {
+    on_screen().add(ProgressBar::no_length().with_style(plain()))
+}

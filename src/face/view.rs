@@ -68,8 +68,8 @@ pub struct ViewTimes {
 }
 
 impl View {
-    /// A view with a `detector` of its own, run once so that the first frame is as fast as the others. Its searches fall
-    /// on every k-th frame, shifted by `phase` frames.
+    /// A view with a `detector` of its own, run once so that the first frame is as fast as the others. Its searches
+    /// fall on every k-th frame, shifted by `phase` frames.
     ///
     /// # Errors
     /// Every [`ViewError`].

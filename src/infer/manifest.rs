@@ -1,10 +1,13 @@
 //! `models/manifest.toml`: which files the program runs, where they come from, and how to read them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::config;
 
 /// Why a model cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +19,13 @@ pub enum ManifestError {
     Parse { path: PathBuf, reason: String },
     #[error("{} lists no {role:?} model; add one, or leave `models.folder` out to use the built-in models", .path.display())]
     NoModel { path: PathBuf, role: Role },
+    #[error("{} lists no encoder `{name}` (`models.encoder`); it has {}", .path.display(), .known.join(", "))]
+    NoEncoder { path: PathBuf, name: String, known: Vec<String> },
+    #[error(
+        "{} lists no encoder with the file {file}; `vultus train export` writes such an entry beside the model",
+        .path.display()
+    )]
+    NotListed { path: PathBuf, file: String },
     #[error(
         "model file {} is not the one in the manifest: its sha256 is {found}, {expected} was expected. \
          Restore the file, or write the new hash into the manifest if you changed it yourself", .path.display()
@@ -29,7 +39,7 @@ pub enum ManifestError {
 pub const DETECTOR_OUTPUTS: usize = 12;
 
 /// What a model does in the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Finds faces and their landmarks.
@@ -39,7 +49,7 @@ pub enum Role {
 }
 
 /// Order of an input's channels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Blue, green, red.
@@ -49,7 +59,7 @@ pub enum Channels {
 }
 
 /// What an encoder's first output holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Values {
     /// Scores before the softmax.
@@ -60,12 +70,13 @@ pub enum Values {
 }
 
 /// A model's input tensor.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Order of the channels.
     pub channels: Channels,
     /// Width and height in pixels; free if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[usize; 2]>,
     /// Subtracted from each pixel value (0 to 255).
     #[serde(default)]
@@ -80,7 +91,7 @@ fn one() -> f32 {
 }
 
 /// A model: what the manifest says of it, and its file, checked.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Its name in records.
@@ -93,20 +104,30 @@ pub struct Model {
     pub sha256: String,
     /// The terms on which it may be used.
     pub licence: String,
-    /// Where it comes from, what it was trained on, how good it is.
+    /// Where it comes from, how it was made.
     pub provenance: String,
-    /// The input tensor.
-    pub input: Input,
-    /// The output tensors.
+    /// What it was trained on, and on what terms these data may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Its model card, beside the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card: Option<PathBuf>,
+    /// The output tensors: of an encoder the class scores and, if there is a second one, the embedding.
     pub outputs: Vec<String>,
     /// What the first output holds.
     #[serde(default)]
     pub values: Values,
     /// Order of the classes in the first output, by the program's names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// The input tensor.
+    pub input: Input,
+    /// How good it is: figures by name; the card says on what.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// The ONNX file's content.
     #[serde(skip)]
-    bytes: Cow<'static, [u8]>,
+    pub(crate) bytes: Cow<'static, [u8]>,
 }
 
 impl Model {
@@ -120,11 +141,23 @@ impl Model {
             Some("a detector's `input.channels` must be `bgr`".to_owned())
         } else if is_detector && self.outputs.len() != DETECTOR_OUTPUTS {
             Some(format!("a detector has {DETECTOR_OUTPUTS} outputs, YuNet's, in the order of the built-in manifest"))
-        } else if self.outputs.is_empty() {
-            Some("`outputs` must name the class scores".to_owned())
+        } else if !is_detector && !(1..=2).contains(&self.outputs.len()) {
+            Some("`outputs` must name an encoder's class scores, and its embedding if it gives one".to_owned())
         } else {
             None
         }
+    }
+
+    /// Its entry in a `manifest.toml`, from `[[model]]` on.
+    ///
+    /// # Errors
+    /// A text that TOML cannot hold.
+    pub fn entry(&self) -> Result<String, toml::ser::Error> {
+        #[derive(Serialize)]
+        struct Entries<'a> {
+            model: [&'a Model; 1],
+        }
+        toml::to_string(&Entries { model: [self] })
     }
 
     /// The ONNX file's content.
@@ -137,6 +170,7 @@ impl Model {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
+    #[serde(default)]
     model: Vec<Model>,
 }
 
@@ -145,6 +179,66 @@ const BUILT_IN_FILES: [(&str, &[u8]); 2] = [
     ("yunet_2023mar.onnx", include_bytes!("../../models/yunet_2023mar.onnx")),
     ("mini_xception.onnx", include_bytes!("../../models/mini_xception.onnx")),
 ];
+
+/// The entries of a `manifest.toml`, in its order; their files are not read. None without entries.
+///
+/// # Errors
+/// [`ManifestError::Parse`]; `path` is what it names.
+pub fn entries(text: &str, path: &Path) -> Result<Vec<Model>, ManifestError> {
+    let parsed: Result<Manifest, _> = toml::from_str(text);
+    let parse = |error: toml::de::Error| ManifestError::Parse { path: path.to_owned(), reason: error.to_string() };
+    Ok(parsed.map_err(parse)?.model)
+}
+
+/// The models of a folder, or the built-in ones.
+struct Listing<'a> {
+    folder: Option<&'a Path>,
+    path: PathBuf,
+    models: Vec<Model>,
+}
+
+impl<'a> Listing<'a> {
+    fn read(folder: Option<&'a Path>) -> Result<Self, ManifestError> {
+        let path = folder.unwrap_or(Path::new("models")).join("manifest.toml");
+        let models = match folder {
+            None => entries(BUILT_IN_MANIFEST, &path)?,
+            Some(_) => {
+                let text = std::fs::read_to_string(&path);
+                entries(&text.map_err(|source| ManifestError::Read { path: path.clone(), source })?, &path)?
+            }
+        };
+        Ok(Self { folder, path, models })
+    }
+
+    /// The first model of `role` that `suits`, with its file, both checked.
+    fn pick(&self, role: Role, suits: impl Fn(&Model) -> bool) -> Result<Option<Model>, ManifestError> {
+        let Some(model) = self.models.iter().find(|model| model.role == role && suits(model)) else {
+            return Ok(None);
+        };
+        if let Some(reason) = model.fault() {
+            return Err(ManifestError::Invalid { model: model.name.clone(), reason });
+        }
+        Ok(Some(Model { bytes: read_checked(model, self.folder)?, ..model.clone() }))
+    }
+
+    fn detector(&self) -> Result<Model, ManifestError> {
+        self.pick(Role::Detector, |_| true)?
+            .ok_or_else(|| ManifestError::NoModel { path: self.path.clone(), role: Role::Detector })
+    }
+
+    fn encoder(&self, name: Option<&str>) -> Result<Model, ManifestError> {
+        let found = self.pick(Role::Encoder, |model| name.is_none_or(|name| model.name == name))?;
+        found.ok_or_else(|| {
+            let path = self.path.clone();
+            let encoders = self.models.iter().filter(|model| model.role == Role::Encoder);
+            let known: Vec<String> = encoders.map(|model| format!("`{}`", model.name)).collect();
+            match name {
+                Some(name) if !known.is_empty() => ManifestError::NoEncoder { path, name: name.to_owned(), known },
+                _ => ManifestError::NoModel { path, role: Role::Encoder },
+            }
+        })
+    }
+}
 
 /// The models that a run uses.
 #[derive(Clone, Debug)]
@@ -161,30 +255,43 @@ impl Models {
     /// # Errors
     /// Every [`ManifestError`]; the file and the remedy are named.
     pub fn load(folder: Option<&Path>) -> Result<Self, ManifestError> {
-        let path = folder.map_or_else(|| PathBuf::from("models/manifest.toml"), |folder| folder.join("manifest.toml"));
-        let text = match folder {
-            Some(_) => Cow::Owned(
-                std::fs::read_to_string(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?,
-            ),
-            None => Cow::Borrowed(BUILT_IN_MANIFEST),
-        };
-        let manifest: Manifest = toml::from_str(&text)
-            .map_err(|error| ManifestError::Parse { path: path.clone(), reason: error.to_string() })?;
-        let pick = |role| -> Result<Model, ManifestError> {
-            let mut model = manifest
-                .model
-                .iter()
-                .find(|model| model.role == role)
-                .cloned()
-                .ok_or_else(|| ManifestError::NoModel { path: path.clone(), role })?;
-            if let Some(reason) = model.fault() {
-                return Err(ManifestError::Invalid { model: model.name, reason });
-            }
-            model.bytes = read_checked(&model, folder)?;
-            Ok(model)
-        };
-        Ok(Self { detector: pick(Role::Detector)?, encoder: pick(Role::Encoder)? })
+        let listing = Listing::read(folder)?;
+        Ok(Self { detector: listing.detector()?, encoder: listing.encoder(None)? })
     }
+
+    /// The models that the configuration chooses.
+    ///
+    /// # Errors
+    /// Every [`ManifestError`]; the file and the remedy are named.
+    pub fn chosen(config: &config::Models) -> Result<Self, ManifestError> {
+        let listing = Listing::read(config.folder.as_deref())?;
+        Ok(Self { detector: listing.detector()?, encoder: listing.encoder(config.encoder.as_deref())? })
+    }
+
+    /// The encoder in the file `onnx`, as the `manifest.toml` beside it says how to read it, and the detector of that
+    /// manifest; the built-in one if it lists none.
+    ///
+    /// # Errors
+    /// Every [`ManifestError`]; the file and the remedy are named.
+    pub fn of_file(onnx: &Path) -> Result<Self, ManifestError> {
+        let folder = onnx.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = onnx.file_name().unwrap_or_default();
+        let listing = Listing::read(Some(folder))?;
+        let encoder = listing.pick(Role::Encoder, |model| model.file.as_os_str() == file)?;
+        let not_listed =
+            || ManifestError::NotListed { path: listing.path.clone(), file: file.to_string_lossy().into_owned() };
+        let detector = match listing.pick(Role::Detector, |_| true)? {
+            Some(detector) => detector,
+            None => Listing::read(None)?.detector()?,
+        };
+        Ok(Self { detector, encoder: encoder.ok_or_else(not_listed)? })
+    }
+}
+
+/// The sha256 of `bytes`, hexadecimal, as a manifest has it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_checked(model: &Model, folder: Option<&Path>) -> Result<Cow<'static, [u8]>, ManifestError> {
@@ -200,7 +307,7 @@ fn read_checked(model: &Model, folder: Option<&Path>) -> Result<Cow<'static, [u8
                 reason: format!("{} is not built in", model.file.display()),
             })?,
     };
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = sha256(&bytes);
     if found != model.sha256.to_lowercase() {
         return Err(ManifestError::Hash { path, expected: model.sha256.clone(), found });
     }
@@ -229,6 +336,48 @@ mod tests {
         }
         let message = Models::load(Some(folder.path())).expect_err("the hash differs").to_string();
         assert!(message.contains("yunet_2023mar.onnx") && message.contains("e9a42f02"), "{message}");
+    }
+
+    /// A folder with the built-in models and, listed after them, the encoder once more as `other`.
+    fn folder_of_two_encoders() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (_, encoder) = BUILT_IN_MANIFEST.rsplit_once("[[model]]").expect("the encoder is the last");
+        let other = encoder.replace("mini_xception\"", "other\"").replace("mini_xception.onnx", "other.onnx");
+        let text = format!("{BUILT_IN_MANIFEST}\n[[model]]{other}");
+        std::fs::write(folder.path().join("manifest.toml"), text).expect("written");
+        for (name, bytes) in BUILT_IN_FILES {
+            std::fs::write(folder.path().join(name), bytes).expect("written");
+        }
+        std::fs::write(folder.path().join("other.onnx"), BUILT_IN_FILES[1].1).expect("written");
+        folder
+    }
+
+    #[test]
+    fn an_encoder_is_chosen_by_name_or_by_file() {
+        let folder = folder_of_two_encoders();
+        let choose = |name: Option<&str>| {
+            let (folder, encoder) = (Some(folder.path().to_owned()), name.map(str::to_owned));
+            Models::chosen(&config::Models { folder, encoder })
+        };
+        assert_eq!(choose(None).expect("the first").encoder.name, "mini_xception");
+        assert_eq!(choose(Some("other")).expect("the second").encoder.name, "other");
+        let of_file = Models::of_file(&folder.path().join("other.onnx")).expect("the second");
+        assert_eq!(of_file.encoder.name, "other");
+
+        let message = choose(Some("third")).expect_err("there is none").to_string();
+        assert!(message.contains("`third`") && message.contains("`mini_xception`, `other`"), "{message}");
+        let message = Models::of_file(&folder.path().join("third.onnx")).expect_err("not listed").to_string();
+        assert!(message.contains("third.onnx") && message.contains("manifest.toml"), "{message}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_the_same() {
+        for model in entries(BUILT_IN_MANIFEST, Path::new("")).expect("it parses") {
+            let metrics = BTreeMap::from([("accuracy".to_owned(), 0.5)]);
+            let model = Model { data: Some("faces".to_owned()), card: Some("card.md".into()), metrics, ..model };
+            let text = model.entry().expect("it can be written");
+            assert_eq!(entries(&text, Path::new("")).expect("it parses"), [model], "{text}");
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Vision {
             encoder.push(&seen.cuts);
             candidates.extend(seen.candidates());
         }
-        let logits = encoder.step()?;
+        let logits = encoder.step()?.logits;
         let encode = watch.lap();
         let people = associator.step(set.at, candidates);
         let faces = views.iter().flat_map(|view| &view.seen().faces);

@@ -1,4 +1,5 @@
-//! Who trains, who is held back, who tests: splits by subject, so that nothing that is learnt of a person helps in the test.
+//! Who trains, who is held back, who tests: splits by subject, so that nothing that is learnt of a person helps in the
+//! test.
 //!
 //! What is never divided is a [`Unit`]: all faces of a subject; where a data set does not say who is who (FER2013), a
 //! single picture, and then a person may well be in two parts ([`division`] says so). All choices rest on a rank, the
@@ -66,8 +67,8 @@ impl Split {
     }
 }
 
-/// `folds` splits by subject, each subject in the test of exactly one, with equally many of each sex and data set as far as
-/// that goes. Validation is empty: [`Split::with_validation`].
+/// `folds` splits by subject, each subject in the test of exactly one, with equally many of each sex and data set as
+/// far as that goes. Validation is empty: [`Split::with_validation`].
 ///
 /// # Errors
 /// [`FoldsError::TooFew`] and [`FoldsError::TooMany`].
@@ -78,8 +79,8 @@ pub fn by_subject(faces: &Faces, folds: usize, seed: u64) -> Result<Vec<Split>, 
     deal(faces, strata.into_iter().flatten().collect(), folds)
 }
 
-/// `folds` splits by picture, as much of the literature on KDEF has it: subjects and scenes are on both sides, and what is
-/// reported of it is too good. Only to show how much.
+/// `folds` splits by picture, as much of the literature on KDEF has it: subjects and scenes are on both sides, and what
+/// is reported of it is too good. Only to show how much.
 ///
 /// # Errors
 /// [`FoldsError::TooFew`] and [`FoldsError::TooMany`].
@@ -88,8 +89,8 @@ pub fn by_image(faces: &Faces, folds: usize, seed: u64) -> Result<Vec<Split>, Fo
     deal(faces, strata(pictures, seed, "image").into_iter().flatten().collect(), folds)
 }
 
-/// Those faces of `train` whose subjects keep their labels, if a share of the subjects do: at least one. The subjects of a
-/// smaller share are among those of a larger one.
+/// Those faces of `train` whose subjects keep their labels, if a share of the subjects do: at least one. The subjects
+/// of a smaller share are among those of a larger one.
 #[must_use]
 pub fn labelled(faces: &Faces, train: &[usize], share: f64, seed: u64) -> Indices {
     if share >= 1.0 { train.to_vec() } else { first_units(faces, train, share, seed, "labels").0 }
@@ -191,8 +192,8 @@ fn deal(faces: &Faces, units: Vec<Unit>, folds: usize) -> Result<Vec<Split>, Fol
     Ok((0..folds).map(split).collect())
 }
 
-/// Divides the faces `of` by their units: those of the first `share`, at least one unit, and the others, at least one too
-/// if there is a second. Every beginning of the order has each stratum in its proportion.
+/// Divides the faces `of` by their units: those of the first `share`, at least one unit, and the others, at least one
+/// too if there is a second. Every beginning of the order has each stratum in its proportion.
 fn first_units(faces: &Faces, of: &[usize], share: f64, seed: u64, purpose: &str) -> (Indices, Indices) {
     let mut order: Vec<(f64, usize, Unit)> = Vec::new();
     for (k, stratum) in strata(units(faces, of), seed, purpose).into_iter().enumerate() {
@@ -228,7 +229,7 @@ mod tests {
         });
         let of_nobody =
             (0..anonymous).map(|n| Face { expression: Some(Expression::ALL[n % 7]), ..face(people * pictures + n) });
-        let sex = |n: usize| Some(if n % 3 == 0 { Sex::Male } else { Sex::Female });
+        let sex = |n: usize| Some(if n.is_multiple_of(3) { Sex::Male } else { Sex::Female });
         Faces {
             subjects: (0..people).map(|n| Subject { name: format!("set/{n}"), sex: sex(n) }).collect(),
             views: vec!["left".to_owned(), "right".to_owned()],

@@ -11,18 +11,33 @@
 
 pub mod augment;
 pub mod batch;
+pub mod checkpoint;
 pub mod datasets;
 pub mod descriptors;
+pub mod evaluate;
+pub mod export;
 pub mod faces;
 pub mod fault;
 pub mod folds;
+pub mod graph;
+pub mod journal;
 pub mod losses;
 pub mod methods;
+pub mod metrics;
+pub mod model;
 pub mod network;
+pub mod onnx;
+pub mod plot;
 pub mod prepare;
+pub mod recipe;
 pub mod regions;
+pub mod report;
+pub mod run;
+pub mod sheet;
+pub mod study;
+pub mod swap;
+pub mod trainer;
+pub mod warp_field;
+
 #[cfg(test)]
 mod sample;
-pub mod sheet;
-pub mod swap;
-pub mod warp_field;

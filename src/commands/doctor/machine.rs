@@ -39,7 +39,7 @@ fn runtime(config: &Config) -> (Check, Option<Runtime>) {
 
 fn models(config: &Config) -> (Check, Option<Models>) {
     let from = config.models.folder.as_ref().map_or_else(|| "built in".to_owned(), |f| f.display().to_string());
-    match Models::load(config.models.folder.as_deref()) {
+    match Models::chosen(&config.models) {
         Ok(models) => {
             let what =
                 format!("models: {} and {} ({from}), checksums right", models.detector.name, models.encoder.name);

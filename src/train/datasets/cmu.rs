@@ -2,8 +2,8 @@
 //! expression, and whether the eyes are open to view or behind sunglasses. The poses were taken one after another: each
 //! picture is a scene of its own.
 //!
-//! Each picture is there at three scales (`NAME.pgm`, `NAME_2.pgm`, `NAME_4.pgm`), of which the first is used; those that
-//! are damaged end in `.bad`.
+//! Each picture is there at three scales (`NAME.pgm`, `NAME_2.pgm`, `NAME_4.pgm`), of which the first is used; those
+//! that are damaged end in `.bad`.
 
 use std::path::Path;
 

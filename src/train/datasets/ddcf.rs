@@ -2,8 +2,8 @@
 //! angles, two lightings.
 //!
 //! By default it is read as `{40Males,40Females}/EXPRESSION/CHILD/a12_….jpg`: the child is the digits between the first
-//! letter and the first `_`, and whatever else the name says is not known to us; so the angle is not either. A mapping file
-//! says how else the files are named (`ddcf:DIR#FILE.toml`, the file relative to DIR):
+//! letter and the first `_`, and whatever else the name says is not known to us; so the angle is not either. A mapping
+//! file says how else the files are named (`ddcf:DIR#FILE.toml`, the file relative to DIR):
 //!
 //! ```toml
 //! # A regular expression for the path below DIR, with `/` between folders. It must name `subject` and `expression`;

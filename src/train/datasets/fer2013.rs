@@ -1,8 +1,9 @@
-//! FER2013 (I. J. Goodfellow et al., "Challenges in Representation Learning", 2013): 48x48 crops of faces from the web, as
-//! class folders (those of one part, or `train`, `validation` and `test` with class folders each) or as the original CSV file
-//! (`emotion,pixels,Usage`). Nobody knows who is who.
+//! FER2013 (I. J. Goodfellow et al., "Challenges in Representation Learning", 2013): 48x48 crops of faces from the web,
+//! as class folders (those of one part, or `train`, `validation` and `test` with class folders each) or as the original
+//! CSV file (`emotion,pixels,Usage`). Nobody knows who is who.
 
 use std::collections::BTreeSet;
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -173,7 +174,6 @@ fn rows(listing: &mut Listing, path: &Path) -> Result<Vec<Picture>, DatasetError
 /// # Errors
 /// Why they cannot be read.
 pub(crate) fn read_row(path: &Path, byte: u64) -> Result<(usize, Vec<u8>), String> {
-    use std::io::{BufReader, Seek, SeekFrom};
     let mut file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.seek(SeekFrom::Start(byte)).map_err(|error| error.to_string())?;
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(BufReader::new(file));
@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(pictures(&format!("fer2013:{path}{spec}")).0.len(), count, "{spec}");
         }
         let message = super::super::tests::message(&format!("fer2013:{path}#validation"));
-        assert!(message.contains("no part `validation`; it has train, test"), "{message}");
+        assert!(message.contains("no part `validation`, only these: [train, test]"), "{message}");
     }
 
     #[test]

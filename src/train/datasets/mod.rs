@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | `kdef` | the folder of KDEF, or of pictures named as KDEF's are | |
 //! | `ddcf` | the folder of DDCF | `#FILE.toml`: how its files are named |
-//! | `fer2013` | a folder of class folders, one of parts (`train`, `validation`, `test`), or the CSV file | `#train`, `#validation`, `#test`, `#all` |
+//! | `fer2013` | class folders, parts with class folders, or the CSV file | `#train`, `#validation`, `#test`, `#all` |
 //! | `cmu` | the folder of the CMU Face Images | `#sunglasses`: take pictures with sunglasses too |
-//! | `classes` | a folder of class folders | `#whole`: the pictures are crops already; `#subjects`: file names begin with the person |
+//! | `classes` | a folder of class folders | `#whole`: they are crops already; `#subjects`: names begin with the person |
 //! | `take` | a take, or a folder of takes | `#10fps`: so many frame sets a second (5) |
 
 mod classes;
@@ -17,20 +17,17 @@ mod ddcf;
 pub(super) mod fer2013;
 mod kdef;
 mod labels;
+mod spec;
 mod take;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::capture::folder::{files_below, is_picture};
-use crate::record::file_name;
 use crate::scene::Expression;
 use crate::train::faces::{About, Skipped};
 
 pub use labels::expression_named;
+pub use spec::{DatasetSpec, Kind};
 pub use take::{Clip, PersonLabels};
 
 /// Why a data set cannot be listed.
@@ -45,19 +42,21 @@ pub enum DatasetError {
     NotThere { path: PathBuf, kind: Kind },
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{} has nothing of {kind}: looked for {}{}", .path.display(), .kind.looked_for(), advice(.path, *.looks_like))]
+    #[error("{} has nothing of {kind}: looked for {}{}",
+        .path.display(), .kind.looked_for(), advice(.path, *.looks_like))]
     Nothing { path: PathBuf, kind: Kind, looks_like: Option<Kind> },
     #[error("{} has the parts {}: say which, as in fer2013:{}#{}, or take them together with #all",
         .path.display(), .parts.join(", "), .path.display(), .parts.first().map_or("train", |part| part))]
     SeveralParts { path: PathBuf, parts: Vec<String> },
-    #[error("{} has no part `{part}`{}", .path.display(), if .parts.is_empty() { String::new() } else { format!("; it has {}", .parts.join(", ")) })]
+    #[error("{} has no part `{part}`, only these: [{}]", .path.display(), .parts.join(", "))]
     NoPart { path: PathBuf, part: String, parts: Vec<String> },
     #[error("{}: {reason}", .path.display())]
     Invalid { path: PathBuf, reason: String },
-    #[error("{} is not understood: {reason}. Describe the names in a mapping file, and give ddcf:DIR#FILE.toml", .file.display())]
+    #[error("{} is not understood: {reason}. Describe the names in a mapping file: ddcf:DIR#FILE.toml", .file.display())]
     NotUnderstood { file: PathBuf, reason: String },
 }
 
+/// All kinds, as they are named.
 fn kinds() -> String {
     Kind::ALL.map(Kind::usage).join(", ")
 }
@@ -70,112 +69,7 @@ fn advice(path: &Path, looks_like: Option<Kind>) -> String {
     }
 }
 
-/// The layouts that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it; the table of the module has the layouts")]
-pub enum Kind {
-    Kdef,
-    Ddcf,
-    Fer2013,
-    Cmu,
-    Classes,
-    Take,
-}
-
-impl Kind {
-    const ALL: [Self; 6] = [Self::Kdef, Self::Ddcf, Self::Fer2013, Self::Cmu, Self::Classes, Self::Take];
-
-    /// The word before the colon.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Kdef => "kdef",
-            Self::Ddcf => "ddcf",
-            Self::Fer2013 => "fer2013",
-            Self::Cmu => "cmu",
-            Self::Classes => "classes",
-            Self::Take => "take",
-        }
-    }
-
-    const fn usage(self) -> &'static str {
-        match self {
-            Self::Kdef => "kdef:DIR",
-            Self::Ddcf => "ddcf:DIR[#FILE.toml]",
-            Self::Fer2013 => "fer2013:DIR|FILE.csv[#train|#validation|#test|#all]",
-            Self::Cmu => "cmu:DIR[#sunglasses]",
-            Self::Classes => "classes:DIR[#whole,subjects]",
-            Self::Take => "take:FILE|DIR[#10fps]",
-        }
-    }
-
-    const fn looked_for(self) -> &'static str {
-        match self {
-            Self::Kdef => "pictures named as AF01ANFL.JPG",
-            Self::Ddcf => "pictures in 40Males/Happy/CHILD/ and the like",
-            Self::Fer2013 => {
-                "folders called angry, disgust, fear, happy, sad, surprise or neutral with pictures, \
-                 or such folders in train, validation or test, or a CSV file with emotion,pixels,Usage"
-            }
-            Self::Cmu => "pictures named as an2i_left_angry_open.pgm",
-            Self::Classes => "folders called angry, happy and so on with pictures",
-            Self::Take => {
-                "a take: an MCAP file of `--record`, or a folder with a folder a camera and their timestamps.csv"
-            }
-        }
-    }
-
-    const fn looks(self) -> &'static str {
-        match self {
-            Self::Kdef => "KDEF (names as AF01ANFL.JPG)",
-            Self::Ddcf => "DDCF (folders of 40 males and females)",
-            Self::Fer2013 => "FER2013 (class folders of small pictures)",
-            Self::Cmu => "the CMU Face Images (names as an2i_left_angry_open.pgm)",
-            Self::Classes => "pictures in class folders",
-            Self::Take => "a take",
-        }
-    }
-
-    /// Whether `choice` may stand behind the path.
-    fn has_choice(self, choice: &str) -> bool {
-        match self {
-            Self::Kdef => false,
-            Self::Ddcf => choice.to_lowercase().ends_with(".toml"),
-            Self::Fer2013 => fer2013::Choice::named(choice).is_some(),
-            Self::Cmu => choice == cmu::SUNGLASSES,
-            Self::Classes => classes::Choices::named(choice).is_some(),
-            Self::Take => take::rate_named(choice).is_some(),
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A data set as it is named on the command line and in recipes: `KIND:PATH`, or `KIND:PATH#CHOICE`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct DatasetSpec {
-    /// How it is laid out.
-    pub kind: Kind,
-    /// Where it is.
-    pub path: PathBuf,
-    /// What of it is taken, or how: the table of this module has what each kind knows.
-    pub choice: Option<String>,
-}
-
 impl DatasetSpec {
-    /// A short name for reports and for the people in it: the kind, the folder's name, the choice.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let whole = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
-        let choice =
-            self.choice.as_ref().map(|choice| format!("#{}", file_name(Path::new(choice)))).unwrap_or_default();
-        format!("{}:{}{choice}", self.kind, file_name(&whole))
-    }
-
     /// Looks which pictures there are, without opening one.
     ///
     /// # Errors
@@ -202,43 +96,6 @@ impl DatasetSpec {
             return Err(DatasetError::Nothing { path: self.path.clone(), kind: self.kind, looks_like });
         }
         Ok(listing)
-    }
-}
-
-impl FromStr for DatasetSpec {
-    type Err = DatasetError;
-
-    fn from_str(text: &str) -> Result<Self, DatasetError> {
-        let no_kind = || DatasetError::NoKind { text: text.to_owned() };
-        let (kind, path) = text.split_once(':').filter(|(_, path)| !path.is_empty()).ok_or_else(no_kind)?;
-        let named = |candidate: &Kind| candidate.name().eq_ignore_ascii_case(kind.trim());
-        let kind =
-            Kind::ALL.into_iter().find(named).ok_or_else(|| DatasetError::UnknownKind { kind: kind.to_owned() })?;
-        // A `#` may be part of the path: only what the kind knows is a choice.
-        let (path, choice) = match path.rsplit_once('#') {
-            Some((path, choice)) if !path.is_empty() && kind.has_choice(choice) => (path, Some(choice.to_owned())),
-            _ => (path, None),
-        };
-        Ok(Self { kind, path: PathBuf::from(path), choice })
-    }
-}
-
-impl fmt::Display for DatasetSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind, self.path.display())?;
-        self.choice.as_ref().map_or(Ok(()), |choice| write!(f, "#{choice}"))
-    }
-}
-
-impl Serialize for DatasetSpec {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for DatasetSpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -368,27 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn a_data_set_is_written_as_it_is_read() {
-        for text in ["kdef:/data/KDEF", "fer2013:x.csv#train", "cmu:faces#sunglasses", "take:a#2fps", r"kdef:C:\KDEF"] {
-            let spec: DatasetSpec = text.parse().expect("a data set's name");
-            assert_eq!(spec.to_string(), text);
-            let json = serde_json::to_string(&spec).expect("serialises");
-            assert_eq!(serde_json::from_str::<DatasetSpec>(&json).expect("reads"), spec);
-        }
-        let spec: DatasetSpec = "kdef:/data/#1".parse().expect("a data set's name");
-        assert_eq!((spec.path, spec.choice), (PathBuf::from("/data/#1"), None), "a folder may be called so");
-    }
-
-    #[test]
-    fn an_unknown_kind_and_a_missing_folder_are_named() {
-        let message = "kdf:/data".parse::<DatasetSpec>().expect_err("no such kind").to_string();
-        assert!(message.contains("`kdf`") && message.contains("kdef:DIR"), "{message}");
-        assert!("/data".parse::<DatasetSpec>().expect_err("no kind").to_string().contains("KIND:PATH"));
-        let message = super::tests::message("cmu:/no/such/folder");
-        assert!(message.contains("/no/such/folder is not there"), "{message}");
-    }
-
-    #[test]
     fn a_folder_of_another_data_set_is_told_by_its_name() {
         let kdef = folder_of(&["AF01/AF01ANFL.JPG", "AF01/AF01ANS.JPG"]);
         let cmu = folder_of(&["an2i/an2i_left_angry_open.pgm"]);
@@ -402,6 +238,7 @@ mod tests {
                 assert!(message.contains(&format!("use {right}:{path}")), "{kind}: {message}");
             }
         }
+        assert!(message("cmu:/no/such/folder").contains("/no/such/folder is not there"));
         let nothing = folder_of(&["readme.txt"]);
         let message = message(&format!("kdef:{}", nothing.path().display()));
         assert!(message.contains("looked for pictures named as AF01ANFL.JPG"), "{message}");

@@ -1,9 +1,9 @@
-//! Takes: several cameras at once, over time. What was recorded is the pictures; who is on them and how they look is known
-//! where something says so:
+//! Takes: several cameras at once, over time. What was recorded is the pictures; who is on them and how they look is
+//! known where something says so:
 //!
 //! * `truth.jsonl` in a take's folder (rendered takes): persons with their boxes and the weights of their expressions;
-//! * `TAKE.labels.csv` beside the take: `from_s,to_s,expression`, with `person` where there are several; seconds from the
-//!   take's beginning, people as the pipeline numbers them (`1`, `2`…) or as the truth names them.
+//! * `TAKE.labels.csv` beside the take: `from_s,to_s,expression`, with `person` where there are several; seconds from
+//!   the take's beginning, people as the pipeline numbers them (`1`, `2`…) or as the truth names them.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -87,11 +87,14 @@ fn labels_beside(take: &Path) -> PathBuf {
     take.with_file_name(name)
 }
 
+/// The people in each frame, by camera and frame number.
+type Truth = HashMap<(String, u64), Vec<TruePerson>>;
+
 /// Who is to be seen where, and how they look, as far as it is known.
 #[derive(Debug, Default)]
 pub struct PersonLabels {
-    /// By camera and frame; none where there is no truth.
-    truth: Option<HashMap<(String, u64), Vec<TruePerson>>>,
+    /// None where there is no truth.
+    truth: Option<Truth>,
     stretches: Vec<Stretch>,
 }
 
@@ -125,8 +128,8 @@ impl PersonLabels {
         Ok(Self { truth: read_truth(truth)?, stretches: read_table(table)? })
     }
 
-    /// The person whose face at `rect` is in frame `seq` of `camera`: the truth's name of them where there is a truth, and
-    /// none if it knows of nobody there; else `number`.
+    /// The person whose face at `rect` is in frame `seq` of `camera`: the truth's name of them where there is a truth,
+    /// and none if it knows of nobody there; else `number`.
     #[must_use]
     pub fn person(&self, camera: &str, seq: u64, rect: Rect, number: u32) -> Option<String> {
         match self.truth {
@@ -161,7 +164,7 @@ impl PersonLabels {
     }
 }
 
-fn read_truth(file: &Path) -> Result<Option<HashMap<(String, u64), Vec<TruePerson>>>, DatasetError> {
+fn read_truth(file: &Path) -> Result<Option<Truth>, DatasetError> {
     if !file.is_file() {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! Prepared faces on disk: one file a data set, named after what it was made of.
 //!
 //! ```text
-//! "vultus faces\n"  key (32 bytes)  length of the table (8 bytes, little-endian)  table (JSON)  pixels of all crops  sha256
+//! "vultus faces\n"  key (32 bytes)  bytes of the table (8 bytes, little-endian)  table (JSON)  pixels  sha256
 //! ```
 //!
 //! The key is the sha256 of the listing with each file's size and time, of the detector and its settings, and of
@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 
 use crate::config;
 use crate::infer::manifest::Model;
-use crate::record::file_name;
 use crate::scene::{Expression, Point};
 use crate::train::datasets::{self, Content, DatasetSpec, Listing, Place};
 use crate::train::faces::{Crop, Face, Faces, Set, Sex, Skipped, Subject};
@@ -66,8 +65,8 @@ impl Entry {
         listing.skipped.iter().for_each(|skipped| add(format!("{skipped:?}")));
         let key: [u8; HASH_BYTES] = hash.finalize().into();
         let short: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let whole = spec.path.canonicalize().unwrap_or_else(|_| spec.path.clone());
-        Self { file: folder.join(format!("{}-{}-{short}.faces", spec.kind, file_name(&whole))), key }
+        let name = spec.name().replace([':', '#', '/', '\\'], "-");
+        Self { file: folder.join(format!("{name}-{short}.faces")), key }
     }
 
     /// The faces, if they are there and whole.
@@ -243,5 +242,68 @@ impl Table {
             scenes: self.scenes,
             skipped: self.skipped.into_iter().map(skipped).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{prepare, stills, take};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    fn files(cache: &Path) -> Vec<PathBuf> {
+        fs::read_dir(cache).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+    }
+
+    #[test]
+    fn faces_are_prepared_once_and_read_again_as_they_were() {
+        let (root, cache) = (stills(&[60]), tempfile::tempdir().expect("a temporary folder"));
+        let spec = format!("classes:{}", root.path().display());
+        let (first, looked_at) = prepare(&spec, 1, Some(cache.path()));
+        assert_eq!(looked_at, 4);
+        let (again, looked_at) = prepare(&spec, 2, Some(cache.path()));
+        assert_eq!(looked_at, 0, "nothing is looked at again");
+        assert_eq!(first.expect("prepares"), again.expect("reads"));
+
+        let take = format!("take:{}#2fps", take().display());
+        let first = prepare(&take, 2, Some(cache.path())).0.expect("prepares");
+        assert_eq!(prepare(&take, 2, Some(cache.path())).0.expect("reads"), first, "times and landmarks too");
+        assert_eq!(files(cache.path()).len(), 2, "one file a data set, nothing left behind");
+    }
+
+    #[test]
+    fn a_changed_data_set_is_prepared_anew() {
+        let (root, cache) = (stills(&[60]), tempfile::tempdir().expect("a temporary folder"));
+        let spec = format!("classes:{}", root.path().display());
+        let first = prepare(&spec, 1, Some(cache.path())).0.expect("prepares");
+        fs::copy(take().join("cam0/000100.jpg"), root.path().join("happy/cam0_60.jpg")).expect("copied");
+        let (second, looked_at) = prepare(&spec, 1, Some(cache.path()));
+        assert_eq!(looked_at, 4);
+        assert_ne!(first, second.expect("prepares"));
+    }
+
+    #[test]
+    fn a_damaged_file_is_made_anew() {
+        let (root, cache) = (stills(&[60]), tempfile::tempdir().expect("a temporary folder"));
+        let spec = format!("classes:{}", root.path().display());
+        let first = prepare(&spec, 1, Some(cache.path())).0.expect("prepares");
+        let [file] = &files(cache.path())[..] else { panic!("one file") };
+        let whole = fs::read(file).expect("reads");
+        let mut flipped = whole.clone();
+        flipped[whole.len() - 1000] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() / 2], &whole[..5], &[]] {
+            fs::write(file, damaged).expect("written");
+            let (again, looked_at) = prepare(&spec, 1, Some(cache.path()));
+            assert_eq!((again.expect("prepares"), looked_at), (first.clone(), 4));
+            assert!(fs::read(file).expect("reads") == whole, "the file is whole again");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_cannot_be_written_stops_nothing() {
+        let root = stills(&[60]);
+        let no_folder = root.path().join("happy/cam0_60.jpg");
+        let faces = prepare(&format!("classes:{}", root.path().display()), 1, Some(&no_folder)).0;
+        assert_eq!(faces.expect("prepares").faces.len(), 4);
     }
 }

@@ -1,51 +1,53 @@
-//! Takes: every frame set looked at in turn, as the pipeline does, faces followed over time and given to people over all
-//! views; some sets a second are kept.
+//! Takes: every frame set looked at in turn, as the pipeline does, faces followed over time and given to people over
+//! all views; some sets a second are kept.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::{CUT, OnProgress, Preparation, PrepareError, Progress, crop_of};
+use super::{Keep, Looked, OnProgress, Preparation, PrepareError, Progress, Unfound};
 use crate::capture::recording::Recording;
 use crate::capture::{Event, Source};
 use crate::config::Config;
+use crate::face::align::CutFormat;
 use crate::face::associate::Associator;
 use crate::face::view::View;
 use crate::frame::{Frame, FramePool, FrameSet};
+use crate::infer::InferError;
 use crate::sync::{MAX_PENDING, Matcher, Timing, sets_in_turn};
 use crate::time::Timestamp;
-use crate::train::datasets::{Clip, DatasetSpec};
-use crate::train::faces::{About, Faces, Gather, Skipped};
+use crate::train::datasets::Clip;
+use crate::train::faces::About;
 
 /// Frames of a camera that are in use at once: those that wait for their set, the next one, and those of the set.
 const FRAMES: usize = MAX_PENDING + 4;
 
-pub(super) fn prepare(
+pub(super) fn look<K: Keep>(
     with: &Preparation<'_>,
-    spec: DatasetSpec,
     clips: &[Clip],
     rate: f64,
-    skipped: Vec<Skipped>,
+    mut keep: K,
     on_progress: OnProgress<'_>,
-) -> Result<Faces, PrepareError> {
+    each: &mut impl FnMut(Looked<K::Kept>),
+) -> Result<(), PrepareError> {
     let workers = rayon::ThreadPoolBuilder::new()
         .num_threads(with.threads.max(1))
         .thread_name(|n| format!("faces {n}"))
         .build()?;
     let recordings = clips.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let total = recordings.iter().map(|recording| recording.frames).sum::<Option<u64>>();
-    let mut gather = Gather::of(spec, skipped);
     let mut done = 0;
     for (clip, recording) in clips.iter().zip(recordings) {
-        let mut scan = Scan::of(with, clip, &recording, rate)?;
+        let mut scan = Scan::of(with, clip, &recording, rate, keep.format())?;
         for set in sets_of(recording) {
             done += set.frames().count() as u64;
-            workers.install(|| scan.step(&set, &mut gather))?;
+            workers.install(|| scan.look(&set))?;
+            scan.keep(&set, &mut keep, each)?;
             on_progress(Progress { done, total });
         }
     }
-    Ok(gather.finish())
+    Ok(())
 }
 
 fn open(clip: &Clip) -> Result<Recording, PrepareError> {
@@ -60,11 +62,10 @@ fn open(clip: &Clip) -> Result<Recording, PrepareError> {
 /// The frame sets that a replay as fast as possible would form.
 fn sets_of(recording: Recording) -> impl Iterator<Item = FrameSet> {
     let views = recording.take.as_ref().map(|take| &take.views[..]).unwrap_or_default();
-    let timing = |(n, source): (usize, &Box<dyn Source>)| Timing {
-        period: source.stream().period,
-        offset_ns: views.get(n).map_or(0, |view| view.camera.offset_ns),
-    };
-    let timings: Vec<Timing> = recording.sources.iter().enumerate().map(timing).collect();
+    let offsets = views.iter().map(|view| view.camera.offset_ns).chain(std::iter::repeat(0));
+    let sources = recording.sources.iter().zip(offsets);
+    let timings: Vec<Timing> =
+        sources.map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns }).collect();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
     let matcher = Matcher::new(&timings, allowance, recording.starts_at);
     sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources))
@@ -107,15 +108,25 @@ struct Scan<'a> {
     views: Vec<View>,
     associator: Associator,
     starts_at: Timestamp,
-    /// From this instant on the next set is kept.
+    /// The set nearest to this instant is kept next.
     next_at: Option<Timestamp>,
+    /// Between sets that are kept.
     period: Duration,
-    planes: Vec<f32>,
+    /// Half of the time between two sets.
+    reach: Duration,
+    /// Who each of the views' faces is, view after view.
+    people: Vec<u32>,
 }
 
 impl<'a> Scan<'a> {
-    fn of(with: &Preparation<'_>, clip: &'a Clip, recording: &Recording, rate: f64) -> Result<Self, PrepareError> {
-        let view = |n| View::new(with.runtime, with.detector, with.detection, CUT, n as u32);
+    fn of(
+        with: &Preparation<'_>,
+        clip: &'a Clip,
+        recording: &Recording,
+        rate: f64,
+        format: CutFormat,
+    ) -> Result<Self, PrepareError> {
+        let view = |n| View::new(with.runtime, with.detector, with.detection, format, n as u32);
         Ok(Self {
             clip,
             cameras: recording.sources.iter().map(|source| source.stream().name.to_string()).collect(),
@@ -124,38 +135,50 @@ impl<'a> Scan<'a> {
             starts_at: recording.starts_at,
             next_at: None,
             period: Duration::from_secs_f64(1.0 / rate),
-            planes: Vec::new(),
+            reach: recording.sources.iter().map(|source| source.stream().period / 2).max().unwrap_or_default(),
+            people: Vec::new(),
         })
     }
 
-    /// Looks at `set`, and keeps its faces if it is time to.
-    fn step(&mut self, set: &FrameSet, gather: &mut Gather) -> Result<(), PrepareError> {
+    /// Looks at `set`.
+    fn look(&mut self, set: &FrameSet) -> Result<(), InferError> {
         let pairs = self.views.par_iter_mut().zip(&set.views[..]);
         pairs.try_for_each(|(view, frame)| view.step(frame.as_ref()))?;
         let candidates: Vec<_> = self.views.iter().flat_map(|view| view.seen().candidates()).collect();
-        let mut people = self.associator.step(set.at, &candidates).iter();
-        let is_kept = self.next_at.is_none_or(|next| set.at >= next);
+        self.people.clear();
+        self.people.extend_from_slice(self.associator.step(set.at, &candidates));
+        Ok(())
+    }
+
+    /// Keeps the faces of `set`, which it looked at last, if it is time to.
+    fn keep<K: Keep>(
+        &mut self,
+        set: &FrameSet,
+        keep: &mut K,
+        each: &mut impl FnMut(Looked<K::Kept>),
+    ) -> Result<(), InferError> {
+        let is_kept = self.next_at.is_none_or(|next| set.at + self.reach >= next);
         if is_kept {
             let next = self.next_at.unwrap_or(set.at) + self.period;
             self.next_at = Some(if next > set.at { next } else { set.at + self.period });
         }
         let time_s = set.at.since(self.starts_at).as_nanos() as f64 / 1e9;
+        let mut people = self.people.iter();
         for ((camera, view), frame) in self.cameras.iter().zip(&self.views).zip(&set.views) {
             let Some(frame) = frame.as_ref().filter(|_| is_kept) else { continue };
             let seen = view.seen();
             let source = PathBuf::from(format!("{}#{camera}/{}", self.clip.name, frame.seq));
+            let mut tell = |about, found| each(Looked { about, time_s: Some(time_s), source: source.clone(), found });
             if let Some(error) = &seen.unreadable {
-                gather.skip(source, error.to_string());
-                continue;
+                tell(About::default(), Err(Unfound::Unusable(error.to_string())));
+            } else if seen.faces.is_empty() {
+                tell(About::default(), Err(Unfound::NoFace));
             }
-            if seen.faces.is_empty() {
-                gather.skip(source, "no face was found");
-                continue;
-            }
-            for (face, number) in seen.faces.iter().zip(people.by_ref()) {
+            for ((n, face), number) in seen.faces.iter().enumerate().zip(people.by_ref()) {
                 let labels = &self.clip.labels;
                 let Some(person) = labels.person(camera, frame.seq, face.rect, *number) else {
-                    gather.skip(source.clone(), "a face where the truth knows of nobody");
+                    let reason = "a face where the truth knows of nobody".to_owned();
+                    tell(About::default(), Err(Unfound::Unusable(reason)));
                     continue;
                 };
                 let about = About {
@@ -165,10 +188,79 @@ impl<'a> Scan<'a> {
                     scene: Some(format!("{} {person} {}", self.clip.name, set.number)),
                     view: Some(camera.clone()),
                 };
-                let crop = crop_of(view.image(), face, &mut self.planes);
-                gather.add(&about, crop, Some(face.pose.yaw_deg), Some(time_s), source.clone());
+                tell(about, Ok((keep.face(view, n)?, Some(face.pose.yaw_deg))));
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{prepare, take};
+    use crate::train::faces::{ANY_VIEW, Faces};
+    use std::fs;
+    use std::path::Path;
+
+    /// The first half second of the take in the repository.
+    fn short_take(has_truth: bool) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = root.path().join("visit");
+        for camera in (0..4).map(|n| format!("cam{n}")) {
+            fs::create_dir_all(folder.join(&camera)).expect("made");
+            let times = fs::read_to_string(take().join(&camera).join("timestamps.csv")).expect("reads");
+            let rows: Vec<&str> = times.lines().take(16).collect();
+            fs::write(folder.join(&camera).join("timestamps.csv"), rows.join("\n")).expect("written");
+            for row in &rows[1..] {
+                let seq: u64 = row.split(',').next().and_then(|seq| seq.parse().ok()).expect("a number");
+                let file = Path::new(&camera).join(format!("{seq:06}.jpg"));
+                fs::copy(take().join(&file), folder.join(&file)).expect("copied");
+            }
+        }
+        for file in ["rig.json", "truth.jsonl"].into_iter().filter(|file| has_truth || !file.starts_with("truth")) {
+            fs::copy(take().join(file), folder.join(file)).expect("copied");
+        }
+        root
+    }
+
+    fn faces_of(root: &Path, choice: &str, threads: usize) -> Faces {
+        prepare(&format!("take:{}{choice}", root.join("visit").display()), threads, None).0.expect("prepares")
+    }
+
+    #[test]
+    fn the_views_of_one_instant_are_one_scene_of_one_person() {
+        let root = short_take(true);
+        let faces = faces_of(root.path(), "", 1);
+        assert_eq!(faces, faces_of(root.path(), "", 3), "whatever the threads do");
+        let [person] = &faces.subjects[..] else { panic!("{}", faces.report()) };
+        assert_eq!(person.name, "take:visit/visit p0", "as the truth names them");
+        assert_eq!(faces.scenes, 3, "five sets a second");
+        for scene in 0..faces.scenes {
+            let mut views: Vec<_> =
+                faces.faces.iter().filter(|face| face.scene == scene).map(|face| face.view).collect();
+            let count = views.len();
+            views.dedup();
+            assert!(views.len() == count && count >= 3, "scene {scene} has {count} pictures of {views:?}");
+        }
+        assert!(!faces.views.iter().any(|view| view == ANY_VIEW));
+        let times: Vec<f64> = faces.faces.iter().filter_map(|face| face.time_s).collect();
+        assert!(times.len() == faces.faces.len() && times.is_sorted() && times.iter().all(|t| (0.0..0.6).contains(t)));
+        assert!(faces.faces.iter().all(|face| face.expression.is_some()), "{}", faces.report());
+        assert!(faces_of(root.path(), "#30fps", 1).faces.len() > 4 * faces.faces.len());
+    }
+
+    #[test]
+    fn a_take_without_truth_has_the_people_that_the_pipeline_sees_and_the_labels_beside_it() {
+        let root = short_take(false);
+        let faces = faces_of(root.path(), "", 2);
+        let names: Vec<&str> = faces.subjects.iter().map(|subject| subject.name.as_str()).collect();
+        assert_eq!(names, ["take:visit/visit 1"]);
+        assert!(faces.faces.iter().all(|face| face.expression.is_none()));
+
+        let table = "from_s,to_s,expression\n0,0.1,surprise\n";
+        fs::write(root.path().join("visit.labels.csv"), table).expect("written");
+        let labelled = faces_of(root.path(), "", 2);
+        assert!(labelled.faces.iter().all(|face| face.expression.is_some() == face.time_s.is_some_and(|t| t < 0.1)));
+        assert!(labelled.faces.iter().any(|face| face.expression.is_some()));
     }
 }

@@ -1,0 +1,115 @@
+//! What the training verbs have in common: where data lies, where prepared faces are kept, and what computes.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use vultus::config::{Config, RuntimeChoice};
+use vultus::infer::Runtime;
+use vultus::infer::manifest::Models;
+use vultus::train::datasets::DatasetSpec;
+use vultus::train::faces::Faces;
+use vultus::train::prepare::{OnProgress, Preparation, Progress};
+use vultus::train::recipe::Recipe;
+use vultus::train::report::Run;
+
+use crate::commands::status::progress_bar;
+
+/// Where data lies.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// The folder that the recipe's data sets lie in
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    pub data: PathBuf,
+
+    /// Keep prepared faces here [default: the user's folder for caches]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+
+    /// What runs the detector [default: auto]
+    #[arg(long, value_enum)]
+    runtime: Option<RuntimeChoice>,
+
+    /// Change the recipe: a key and a TOML value, such as `seed=2` or `finetune.schedule.images=100000`; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Options {
+    /// The recipe at `path`, with what `--set` changes.
+    pub(super) fn recipe(&self, path: &Path) -> anyhow::Result<Recipe> {
+        Ok(Recipe::load(path, &self.set)?)
+    }
+
+    /// What runs models.
+    pub(super) fn runtime(&self, config: &Config) -> RuntimeChoice {
+        self.runtime.unwrap_or(config.inference.runtime)
+    }
+
+    /// The faces of `sets`, in one; what was used and left out goes into the log.
+    pub(super) fn faces(&self, sets: &[DatasetSpec], config: &Config) -> anyhow::Result<Faces> {
+        let models = Models::chosen(&config.models)?;
+        let runtime = Runtime::start(self.runtime(config))?;
+        let cache = self.cache.clone().or_else(default_cache);
+        let preparation = Preparation {
+            runtime: &runtime,
+            detector: &models.detector,
+            detection: config.detection,
+            threads: threads(config),
+            cache: cache.as_deref(),
+        };
+        let prepared = sets.iter().map(|set| {
+            let faces = follow(|on_progress| preparation.faces(set, on_progress));
+            faces.with_context(|| format!("{set} cannot be used"))
+        });
+        let faces = Faces::join(prepared.collect::<anyhow::Result<Vec<_>>>()?);
+        faces.report().lines().for_each(|line| tracing::info!("{line}"));
+        Ok(faces)
+    }
+}
+
+/// By what, where and when figures were made.
+pub(super) fn provenance(seed: u64) -> Run {
+    let words = std::env::args().skip(1).map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
+    let command = std::iter::once("vultus".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
+    let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    Run { command, seed, date: date.chars().take(10).collect(), machine: machine() }
+}
+
+/// The processor and its cores.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or(std::env::consts::ARCH, |(_, model)| model.trim());
+    format!("{cores} cores of {model}, {}", std::env::consts::OS)
+}
+
+/// Pictures that are looked at side by side.
+pub(super) fn threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.inference.threads.unwrap_or_else(cores)
+}
+
+/// Does `work`, and shows how far it is.
+pub(super) fn follow<T>(work: impl FnOnce(OnProgress<'_>) -> T) -> T {
+    let bar = progress_bar(0, "pictures");
+    let done = work(&|Progress { done, total }| {
+        bar.set_length(total.unwrap_or(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    done
+}
+
+/// The folder of the user's that the system has for what can be made anew.
+fn default_cache() -> Option<PathBuf> {
+    let named = |variable: &str| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let folder = if cfg!(target_os = "macos") {
+        named("HOME").map(|home| home.join("Library/Caches"))
+    } else if cfg!(windows) {
+        named("LOCALAPPDATA")
+    } else {
+        named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")))
+    };
+    folder.map(|folder| folder.join("vultus").join("faces"))
+}

@@ -1,0 +1,71 @@
+//! Where networks are trained, chosen when the program runs.
+
+use burn::tensor::wgpu::WgpuInitError;
+use burn::tensor::{Device, DeviceKind};
+
+use crate::config::DeviceChoice;
+use crate::infer::gpu_hardware_present;
+
+/// Why there is no device.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum DeviceError {
+    #[error(
+        "no GPU can train: {}. Install the driver that brings Vulkan, Metal or DirectX 12, or use `--device cpu` (or \
+         `auto`, which falls back to it)", .tried.join("; ")
+    )]
+    NoGpu { tried: Vec<String> },
+}
+
+/// Real GPUs, the fastest kind first.
+const HARDWARE: [DeviceKind; 3] = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+
+/// Opens a device to train on: for `auto` a real GPU if there is one, else the CPU; for `gpu` also one that is emulated.
+///
+/// # Errors
+/// [`DeviceError::NoGpu`] for `gpu`.
+pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
+    let mut tried = Vec::new();
+    let emulated = [DeviceKind::Cpu];
+    let kinds: &[&[DeviceKind]] = match choice {
+        DeviceChoice::Cpu => &[],
+        // To look for one where there is none costs seconds, and the drivers talk.
+        DeviceChoice::Auto if !gpu_hardware_present() => &[],
+        DeviceChoice::Auto => &[&HARDWARE],
+        DeviceChoice::Gpu => &[&HARDWARE, &emulated],
+    };
+    let gpu = kinds.iter().copied().flatten().find_map(|kind| gpu(kind).map_err(|error| tried.push(error)).ok());
+    match (gpu, choice) {
+        (Some(gpu), _) => Ok(gpu.autodiff()),
+        (None, DeviceChoice::Gpu) => Err(DeviceError::NoGpu { tried }),
+        (None, _) => Ok(cpu()),
+    }
+}
+
+/// The CPU.
+#[must_use]
+pub fn cpu() -> Device {
+    keep_memory();
+    Device::flex().autodiff()
+}
+
+/// glibc gives freed memory back to the system, and every step of training asks for it anew: at 64 pictures a batch that
+/// takes a tenth of the time. It stops once a block just below its limit of 32 MB was freed; elsewhere this does nothing.
+fn keep_memory() {
+    const BLOCK: usize = (32 << 20) - (64 << 10);
+    drop(std::hint::black_box(vec![0_u8; BLOCK]));
+}
+
+/// Opens the first GPU of a kind; it is one that can compute.
+fn gpu(kind: &DeviceKind) -> Result<Device, String> {
+    #[cfg(feature = "train-cuda")]
+    if let Some(device) = Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().next() {
+        return Ok(device);
+    }
+    match Device::wgpu_options().device_kind(kind.clone()).init() {
+        Ok(device) => Ok(device),
+        // It was opened before.
+        Err(WgpuInitError::Registration { .. }) => Ok(Device::wgpu(kind.clone())),
+        Err(error) => Err(error.to_string()),
+    }
+}

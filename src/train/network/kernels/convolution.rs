@@ -1,0 +1,450 @@
+//! The 2-D convolution, its gradients, and how they keep a core's multipliers busy.
+//!
+//! All three are sums of outer products held in registers: a tile of [`TILE`] pixels (or of [`TILE`] rows of the
+//! weights) by [`WIDTH`] channels. Nothing is unfolded and nothing is padded: a tile knows where each of its pixels'
+//! neighbours lies, and that some lie outside. Every sum is taken in an order that neither the number of threads
+//! nor their timing changes.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Channels of a tile: two AVX-512 registers. Numbers of output channels are multiples of it.
+pub const WIDTH: usize = 32;
+/// Pixels of a tile. AVX-512 holds its 16 sums in registers at once (with 12 pixels, 24 sums, the compiler spills them, at
+/// 40 % of the speed); narrower registers take it in parts.
+const TILE: usize = 8;
+/// An offset that lies in no slice.
+const OUTSIDE: usize = usize::MAX / 2;
+/// Pixels that a task works on at least, so that weights are read seldom and tiles are full.
+const TASK_PIXELS: usize = 128;
+/// Pixels whose products are summed up in registers before they are added to the gradient.
+const SUMMED_PIXELS: usize = 512;
+
+/// A convolution without bias, dilation or groups, of pictures stored as (image, row, column, channel).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Images of the batch.
+    pub images: usize,
+    /// Rows and columns of the input.
+    pub size: [usize; 2],
+    /// Channels of the input.
+    pub channels: usize,
+    /// Channels of the output.
+    pub filters: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Distance between the outputs, in pixels of the input.
+    pub stride: usize,
+    /// Zeros around the input.
+    pub padding: usize,
+}
+
+/// Sums over taps, for some of the target's pixels: `target[pixel] = Σ source[pixel's tap] · weights[tap]`.
+struct Pass {
+    taps: usize,
+    /// For each tile and tap, where in the source its pixels begin.
+    sources: Vec<[usize; TILE]>,
+    /// For each tile, where in the target its pixels begin.
+    targets: Vec<[usize; TILE]>,
+    /// (block of [`WIDTH`], tap, channel of the source, [`WIDTH`]).
+    weights: Vec<f32>,
+}
+
+impl Convolution {
+    /// Rows and columns of the output.
+    #[must_use]
+    pub fn out_size(&self) -> [usize; 2] {
+        self.size.map(|side| (side + 2 * self.padding - self.kernel) / self.stride + 1)
+    }
+
+    fn out_pixels(&self) -> usize {
+        self.out_size().iter().product()
+    }
+
+    fn taps(&self) -> usize {
+        self.kernel * self.kernel
+    }
+
+    /// Values of the input, and of its gradient.
+    #[must_use]
+    pub fn input_len(&self) -> usize {
+        self.images * self.size[0] * self.size[1] * self.channels
+    }
+
+    /// Values of the output, and of its gradient.
+    #[must_use]
+    pub fn output_len(&self) -> usize {
+        self.images * self.out_pixels() * self.filters
+    }
+
+    /// Along one axis, the position in the input that a tap of the output's position `out` reads.
+    fn reads(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
+        (out * self.stride + tap).checked_sub(self.padding).filter(|&at| at < self.size[axis])
+    }
+
+    /// The output, `images * out_pixels * filters` values, of `x` and the weights (filter, channel, row, column).
+    #[must_use]
+    pub fn forward(&self, x: &[f32], weights: &[f32]) -> Vec<f32> {
+        let ([_, columns], [out_rows, out_columns]) = (self.size, self.out_size());
+        let group = TASK_PIXELS.div_ceil(self.out_pixels()).min(self.images);
+        let image = self.size[0] * columns * self.channels;
+        let at = |pixel: usize, tap: usize| {
+            let (g, row, column) = (pixel / self.out_pixels(), pixel / out_columns % out_rows, pixel % out_columns);
+            let row = self.reads(0, row, tap / self.kernel)?;
+            let column = self.reads(1, column, tap % self.kernel)?;
+            Some(g * image + (row * columns + column) * self.channels)
+        };
+        let pass = Pass::new(
+            group * self.out_pixels(),
+            self.taps(),
+            at,
+            |pixel| pixel * self.filters,
+            pack(self.filters, self.channels, self.taps(), |filter, channel, tap| {
+                weights[(filter * self.channels + channel) * self.taps() + tap]
+            }),
+        );
+        let mut y = vec![0.0; self.output_len()];
+        y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image)).for_each(
+            |(y, x)| {
+                let passes = std::slice::from_ref(&pass);
+                Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y });
+            },
+        );
+        y
+    }
+
+    /// The loss's gradient by the input, of that by the output, `dy`.
+    ///
+    /// Inputs that lie alike between the outputs (of a stride of 2: at even or odd rows and columns) are reached by
+    /// the same taps: each such class is a small convolution of its own.
+    #[must_use]
+    pub fn input_gradient(&self, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+        let ([rows, columns], [out_rows, out_columns]) = (self.size, self.out_size());
+        let (image, out_image) = (rows * columns * self.channels, self.out_pixels() * self.filters);
+        let group = TASK_PIXELS.div_ceil(rows * columns).min(self.images);
+        // Along one axis, the taps that reach a class, and the output that tap reads the input at `at` from.
+        let taps_of = |class: usize| -> Vec<usize> {
+            (0..self.kernel)
+                .filter(|tap| (class + self.padding + self.stride * self.kernel - tap).is_multiple_of(self.stride))
+                .collect()
+        };
+        let written = |at: usize, tap: usize, outputs: usize| {
+            (at + self.padding).checked_sub(tap).map(|from| from / self.stride).filter(|&out| out < outputs)
+        };
+        let mut passes = Vec::new();
+        for class in 0..self.stride * self.stride {
+            let (class_row, class_column) = (class / self.stride, class % self.stride);
+            let (row_taps, column_taps) = (taps_of(class_row), taps_of(class_column));
+            let taps: Vec<(usize, usize)> =
+                row_taps.iter().flat_map(|&row| column_taps.iter().map(move |&column| (row, column))).collect();
+            let size = [rows, columns].map(|side| side);
+            let own_rows = (size[0] - class_row.min(size[0])).div_ceil(self.stride);
+            let own_columns = (size[1] - class_column.min(size[1])).div_ceil(self.stride);
+            if taps.is_empty() || own_rows * own_columns == 0 {
+                continue;
+            }
+            let place = |pixel: usize| {
+                let (row, column) = (pixel / own_columns % own_rows, pixel % own_columns);
+                (pixel / (own_rows * own_columns), row * self.stride + class_row, column * self.stride + class_column)
+            };
+            passes.push(Pass::new(
+                group * own_rows * own_columns,
+                taps.len(),
+                |pixel, tap| {
+                    let (g, row, column) = place(pixel);
+                    let row = written(row, taps[tap].0, out_rows)?;
+                    let column = written(column, taps[tap].1, out_columns)?;
+                    Some(g * out_image + (row * out_columns + column) * self.filters)
+                },
+                |pixel| {
+                    let (g, row, column) = place(pixel);
+                    g * image + (row * columns + column) * self.channels
+                },
+                pack(self.channels, self.filters, taps.len(), |channel, filter, tap| {
+                    let tap = taps[tap].0 * self.kernel + taps[tap].1;
+                    weights[(filter * self.channels + channel) * self.taps() + tap]
+                }),
+            ));
+        }
+        let mut dx = vec![0.0; self.input_len()];
+        dx.par_chunks_mut(group * image).zip(dy.par_chunks(group * out_image)).for_each(|(dx, dy)| {
+            Arch::new().dispatch(Sums { passes: &passes, source: dy, depth: self.filters, target: dx });
+        });
+        dx
+    }
+
+    /// The loss's gradient by the weights, of that by the output, `dy`.
+    #[must_use]
+    pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let rows = self.taps() * self.channels;
+        let units = rows.div_ceil(TILE);
+        let mut packed = vec![0.0; self.filters / WIDTH * units * TILE * WIDTH];
+        let share = (self.filters / WIDTH * units).div_ceil(rayon::current_num_threads());
+        packed.par_chunks_mut(share * TILE * WIDTH).enumerate().for_each(|(part, packed)| {
+            Arch::new().dispatch(Products { of: self, first: part * share, x, dy, packed });
+        });
+        let mut weights = vec![0.0; self.filters * rows];
+        weights.par_chunks_mut(rows).enumerate().for_each(|(filter, weights)| {
+            let packed = &packed[filter / WIDTH * units * TILE * WIDTH + filter % WIDTH..];
+            for (channel, weights) in weights.chunks_exact_mut(self.taps()).enumerate() {
+                for (tap, weight) in weights.iter_mut().enumerate() {
+                    *weight = packed[(tap * self.channels + channel) * WIDTH];
+                }
+            }
+        });
+        weights
+    }
+}
+
+/// Weights in the order in which [`Sums`] reads them; `weight(out, in, tap)`.
+fn pack(outs: usize, ins: usize, taps: usize, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
+    let mut packed = vec![0.0; outs * ins * taps];
+    packed.par_chunks_mut(ins * taps * WIDTH).enumerate().for_each(|(block, packed)| {
+        // Taps lie side by side in a weight: it is read once from end to end.
+        for channel in 0..ins {
+            for tap in 0..taps {
+                let packed = &mut packed[(tap * ins + channel) * WIDTH..][..WIDTH];
+                for (j, packed) in packed.iter_mut().enumerate() {
+                    *packed = weight(block * WIDTH + j, channel, tap);
+                }
+            }
+        }
+    });
+    packed
+}
+
+impl Pass {
+    fn new(
+        pixels: usize,
+        taps: usize,
+        source: impl Fn(usize, usize) -> Option<usize>,
+        target: impl Fn(usize) -> usize,
+        weights: Vec<f32>,
+    ) -> Self {
+        let mut sources = Vec::with_capacity(pixels.div_ceil(TILE) * taps);
+        let mut targets = Vec::with_capacity(pixels.div_ceil(TILE));
+        for tile in 0..pixels.div_ceil(TILE) {
+            let pixel = |j: usize| Some(tile * TILE + j).filter(|&pixel| pixel < pixels);
+            for tap in 0..taps {
+                sources.push(std::array::from_fn(|j| pixel(j).and_then(|pixel| source(pixel, tap)).unwrap_or(OUTSIDE)));
+            }
+            targets.push(std::array::from_fn(|j| pixel(j).map_or(OUTSIDE, &target)));
+        }
+        Self { taps, sources, targets, weights }
+    }
+}
+
+/// Runs passes over a few images. What lies beyond the slices' ends counts as outside.
+struct Sums<'a> {
+    passes: &'a [Pass],
+    source: &'a [f32],
+    /// Channels of the source.
+    depth: usize,
+    target: &'a mut [f32],
+}
+
+impl Sums<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
+        let nothing = vec![0.0; self.depth];
+        for pass in self.passes {
+            for (block, weights) in pass.weights.chunks_exact(pass.taps * self.depth * WIDTH).enumerate() {
+                for (sources, targets) in pass.sources.chunks_exact(pass.taps).zip(&pass.targets) {
+                    if targets[0] >= self.target.len() {
+                        break;
+                    }
+                    for (part, targets) in targets.chunks_exact(P).enumerate() {
+                        let sums = tile::<S, N, P>(simd, self.source, &nothing, sources, part * P, weights);
+                        for (sums, &at) in sums.iter().zip(targets) {
+                            if let Some(out) = self.target.get_mut(at + block * WIDTH..at + (block + 1) * WIDTH) {
+                                S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.run::<S, 2, 8>(simd),
+            8 => self.run::<S, 4, 2>(simd),
+            4 => self.run::<S, 8, 2>(simd),
+            _ => self.run::<S, 32, 1>(simd),
+        }
+    }
+}
+
+/// The sums over all taps for `P` pixels of a tile, from `first` on, and [`WIDTH`] channels.
+#[inline(always)]
+fn tile<S: Simd, const N: usize, const P: usize>(
+    simd: S,
+    source: &[f32],
+    nothing: &[f32],
+    sources: &[[usize; TILE]],
+    first: usize,
+    weights: &[f32],
+) -> [[S::f32s; N]; P] {
+    let depth = nothing.len();
+    let mut sums = [[simd.splat_f32s(0.0); N]; P];
+    for (at, weights) in sources.iter().zip(weights.chunks_exact(depth * WIDTH)) {
+        let weights = &S::as_simd_f32s(weights).0.as_chunks::<N>().0[..depth];
+        let mut pixels = [nothing; P];
+        for j in 0..P {
+            pixels[j] = source.get(at[first + j]..at[first + j] + depth).unwrap_or(nothing);
+        }
+        for k in 0..depth {
+            for j in 0..P {
+                let value = simd.splat_f32s(pixels[j][k]);
+                for n in 0..N {
+                    sums[j][n] = simd.mul_add_e_f32s(value, weights[k][n], sums[j][n]);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Adds up the products of input and output gradient for some tiles of the weights' gradient: all images, in order.
+struct Products<'a> {
+    of: &'a Convolution,
+    /// The first tile.
+    first: usize,
+    x: &'a [f32],
+    dy: &'a [f32],
+    /// (tile of eight rows (tap, channel), [`WIDTH`] filters).
+    packed: &'a mut [f32],
+}
+
+impl Products<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
+        let conv = self.of;
+        let units = (conv.taps() * conv.channels).div_ceil(TILE);
+        let image = conv.size[0] * conv.size[1] * conv.channels;
+        let out_image = conv.out_pixels() * conv.filters;
+        let group = SUMMED_PIXELS.div_ceil(conv.out_pixels());
+        for (xs, dys) in self.x.chunks(group * image).zip(self.dy.chunks(group * out_image)) {
+            for (part, packed) in self.packed.chunks_exact_mut(P * WIDTH).enumerate() {
+                let unit = self.first + part * P / TILE;
+                let (block, row) = (unit / units, unit % units * TILE + part * P % TILE);
+                let mut sums = [[simd.splat_f32s(0.0); N]; P];
+                for (x, dy) in xs.chunks_exact(image).zip(dys.chunks_exact(out_image)) {
+                    let dy = &dy[block * WIDTH..];
+                    if conv.channels.is_multiple_of(TILE) {
+                        add_channels::<S, N, P>(
+                            simd,
+                            conv,
+                            row / conv.channels,
+                            &x[row % conv.channels..],
+                            dy,
+                            &mut sums,
+                        );
+                    } else {
+                        add_rows::<S, N, P>(simd, conv, row, x, dy, &mut sums);
+                    }
+                }
+                for (out, sums) in S::as_mut_simd_f32s(packed).0.iter_mut().zip(sums.as_flattened()) {
+                    *out = simd.add_f32s(*out, *sums);
+                }
+            }
+        }
+    }
+}
+
+impl WithSimd for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.run::<S, 2, 8>(simd),
+            8 => self.run::<S, 4, 2>(simd),
+            4 => self.run::<S, 8, 2>(simd),
+            _ => self.run::<S, 32, 1>(simd),
+        }
+    }
+}
+
+/// One image's products for the first `P` of the channels in `x` and the first [`WIDTH`] filters in `dy`.
+#[inline(always)]
+fn add_channels<S: Simd, const N: usize, const P: usize>(
+    simd: S,
+    conv: &Convolution,
+    tap: usize,
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [[S::f32s; N]; P],
+) {
+    let [out_rows, out_columns] = conv.out_size();
+    // The columns whose tap lies inside are neighbours.
+    let inside = |axis, outputs: usize, tap| {
+        let mut inside = (0..outputs).filter(|&out| conv.reads(axis, out, tap).is_some());
+        inside.next().map(|first| (first, inside.next_back().unwrap_or(first) + 1))
+    };
+    let (row_tap, column_tap) = (tap / conv.kernel, tap % conv.kernel);
+    let Some((first, end)) = inside(1, out_columns, column_tap) else { return };
+    for out_row in 0..out_rows {
+        let (Some(row), Some(column)) = (conv.reads(0, out_row, row_tap), conv.reads(1, first, column_tap)) else {
+            continue;
+        };
+        let x = x[(row * conv.size[1] + column) * conv.channels..].chunks(conv.stride * conv.channels);
+        let dy = dy[(out_row * out_columns + first) * conv.filters..].chunks(conv.filters);
+        for (x, dy) in x.zip(dy).take(end - first) {
+            let (Some(x), Some(dy)) = (x.first_chunk::<P>(), dy.first_chunk::<WIDTH>()) else { return };
+            add_product::<S, N, P>(simd, x, dy, sums);
+        }
+    }
+}
+
+/// One image's products for `P` rows (tap, channel) of the weights that do not lie side by side in `x`.
+#[inline(always)]
+fn add_rows<S: Simd, const N: usize, const P: usize>(
+    simd: S,
+    conv: &Convolution,
+    first: usize,
+    x: &[f32],
+    dy: &[f32],
+    sums: &mut [[S::f32s; N]; P],
+) {
+    let [out_rows, out_columns] = conv.out_size();
+    let rows: [(usize, usize, usize); P] = std::array::from_fn(|j| {
+        let (tap, channel) = ((first + j) / conv.channels, (first + j) % conv.channels);
+        (tap / conv.kernel, tap % conv.kernel, channel)
+    });
+    let mut pixels = dy.chunks(conv.filters);
+    for out_row in 0..out_rows {
+        for out_column in 0..out_columns {
+            let Some(dy) = pixels.next().and_then(|dy| dy.first_chunk()) else { return };
+            let x = rows.map(|(row_tap, column_tap, channel)| {
+                let row = conv.reads(0, out_row, row_tap);
+                let column = conv.reads(1, out_column, column_tap);
+                let at = row.zip(column).map(|(row, column)| (row * conv.size[1] + column) * conv.channels + channel);
+                at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
+            });
+            add_product::<S, N, P>(simd, &x, dy, sums);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_product<S: Simd, const N: usize, const P: usize>(
+    simd: S,
+    x: &[f32; P],
+    dy: &[f32; WIDTH],
+    sums: &mut [[S::f32s; N]; P],
+) {
+    let Some(dy) = S::as_simd_f32s(dy).0.first_chunk::<N>() else { return };
+    for j in 0..P {
+        let x = simd.splat_f32s(x[j]);
+        for n in 0..N {
+            sums[j][n] = simd.mul_add_e_f32s(x, dy[n], sums[j][n]);
+        }
+    }
+}

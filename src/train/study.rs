@@ -1,0 +1,229 @@
+//! Cross-validation: recipes compared on the same folds, seeds, shares of labels and views left out.
+//!
+//! A study is made of cells, one a recipe, seed, fold and condition; each is kept when it is done, so that a study that was
+//! broken off goes on. The first stage of a recipe is done once a seed and fold, and serves all conditions: it sees no labels (unless its
+//! method does) and all views.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::faces::{Face, Faces};
+use super::folds::{self, Split};
+use super::metrics::{Answer, Pictured, retrieval};
+use super::network::Network;
+use super::recipe::{Recipe, Trains};
+use super::run::{Parts, Run, RunError};
+use super::trainer::{Reading, Watch, read};
+use crate::scene::Expression;
+
+/// Why a study could not be finished.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum StudyError {
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("cannot keep the results in {}; look after the room on its disk", .path.display())]
+    Keep { path: PathBuf, source: std::io::Error },
+    #[error("the results in {} cannot be read: {reason}. Delete the file: its cell is then done anew", .path.display())]
+    Kept { path: PathBuf, reason: String },
+}
+
+/// Under which condition the second stage learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Share of the people whose labels it may use.
+    pub labels: f64,
+    /// A view that it does not see.
+    pub without_view: Option<String>,
+    /// Whether the encoder is frozen (linear probe).
+    pub probe: bool,
+}
+
+impl Condition {
+    /// All labels, all views, everything learns.
+    pub const FULL: Self = Self { labels: 1.0, without_view: None, probe: false };
+
+    /// Its name, of a folder too.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let mut name = format!("labels-{}", self.labels * 100.0);
+        if let Some(view) = &self.without_view {
+            name.push_str("-without-");
+            name.push_str(view);
+        }
+        if self.probe {
+            name.push_str("-probe");
+        }
+        name
+    }
+}
+
+/// What a study compares, and on what.
+pub struct Study<'a> {
+    /// The recipes.
+    pub recipes: &'a [Recipe],
+    /// The faces of the recipes' sets, which are split into folds.
+    pub faces: &'a Faces,
+    /// Test sets beside the fold that is left out; nobody learns from them.
+    pub tests: &'a [(String, Faces)],
+    /// How many folds.
+    pub folds: usize,
+    /// Of these, those that are done; all if empty.
+    pub only_folds: &'a [usize],
+    /// The split does not depend on the recipes' seeds.
+    pub split_seed: u64,
+    /// Conditions, each with the recipes (by name) and the seeds that it is done for.
+    pub cells: &'a [Wanted],
+    /// What computes, with gradients.
+    pub device: &'a Device,
+    /// Where cells are kept.
+    pub folder: &'a Path,
+}
+
+/// A row of cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wanted {
+    /// Under which condition.
+    pub condition: Condition,
+    /// With which recipe, by its place among the recipes.
+    pub recipe: usize,
+    /// With which seed.
+    pub seed: u64,
+}
+
+/// The result of one cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// The recipe's name.
+    pub recipe: String,
+    /// Its seed.
+    pub seed: u64,
+    /// The fold that it was tested on.
+    pub fold: usize,
+    /// Under which condition.
+    pub condition: Condition,
+    /// The fold's people first, then the test sets.
+    pub tests: Vec<Tested>,
+}
+
+/// How a network did on a set of faces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// `fold`, or the test set's name.
+    pub set: String,
+    /// Names of its views.
+    pub views: Vec<String>,
+    /// One a face, in the order of the faces.
+    pub answers: Vec<Answer>,
+    /// Mean average precision of finding the same person with the same expression from another angle, by the encoder
+    /// after the second stage.
+    pub retrieval: Option<f64>,
+    /// The same by the encoder after the first stage, if there was one.
+    pub retrieval_pretrained: Option<f64>,
+}
+
+impl Study<'_> {
+    /// Does what is not done yet, and gives all cells.
+    ///
+    /// # Errors
+    /// Every [`StudyError`]; cells that are done are kept.
+    pub fn run(&self, watch: &mut dyn Watch) -> Result<Vec<Cell>, StudyError> {
+        let folds = folds::by_subject(self.faces, self.folds, self.split_seed).map_err(RunError::from)?;
+        let mut cells = Vec::new();
+        for (fold, split) in folds.iter().enumerate() {
+            if !self.only_folds.is_empty() && !self.only_folds.contains(&fold) {
+                continue;
+            }
+            for wanted in self.cells {
+                cells.push(self.cell(wanted, fold, split, watch)?);
+            }
+        }
+        Ok(cells)
+    }
+
+    fn cell(
+        &self,
+        wanted: &Wanted,
+        fold: usize,
+        split: &Split,
+        watch: &mut dyn Watch,
+    ) -> Result<Cell, StudyError> {
+        let base = &self.recipes[wanted.recipe];
+        let begun = self.folder.join(&base.name).join(format!("seed-{}", wanted.seed)).join(format!("fold-{fold}"));
+        let folder = begun.join(wanted.condition.name());
+        let kept = folder.join("cell.json");
+        if kept.is_file() {
+            return read_cell(&kept);
+        }
+        let mut recipe = base.clone();
+        recipe.seed = wanted.seed;
+        let parts = Parts::of(&recipe, self.faces, split)?;
+        let run = |recipe, parts, folder| Run { recipe, faces: self.faces, parts, device: self.device, folder };
+        let pretraining = run(&recipe, &parts, &begun);
+        let pretrained = pretraining.pretrain(pretraining.fresh(), watch)?;
+
+        let mut changed = recipe.clone();
+        changed.data.labels = wanted.condition.labels;
+        changed.data.without_views.extend(wanted.condition.without_view.clone());
+        if wanted.condition.probe {
+            changed.finetune.trains = Trains::Classifier;
+        }
+        let parts = Parts::of(&changed, self.faces, split)?;
+        let network = run(&changed, &parts, &folder).finetune(pretrained.clone(), watch)?;
+        let pretrained = recipe.pretrain.is_some().then_some(&pretrained);
+        let tests = std::iter::once(("fold", self.faces, split.test.clone()));
+        let tests = tests.chain(self.tests.iter().map(|(name, faces)| (name.as_str(), faces, faces.all())));
+        let cell = Cell {
+            recipe: base.name.clone(),
+            seed: wanted.seed,
+            fold,
+            condition: wanted.condition.clone(),
+            tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
+        };
+        let keep = |path: &Path| serde_json::to_vec(&cell).map_err(std::io::Error::from).and_then(|t| fs::write(path, t));
+        let unfinished = kept.with_extension("new");
+        keep(&unfinished)
+            .and_then(|()| fs::rename(&unfinished, &kept))
+            .map_err(|source| StudyError::Keep { path: kept.clone(), source })?;
+        Ok(cell)
+    }
+
+}
+
+impl Tested {
+    /// How `network`, and the same before its second stage, do on those of `faces` that have a label.
+    fn of(set: &str, faces: &Faces, of: &[usize], network: &Network, pretrained: Option<&Network>) -> Self {
+        let labelled: Vec<(usize, Expression)> =
+            of.iter().filter_map(|&face| Some((face, faces.faces[face].expression?))).collect();
+        let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
+        let readings = read(network, faces, &indices);
+        let answer = |(&(face, truth), reading): (&(usize, Expression), &Reading)| {
+            let &Face { subject, scene, view, .. } = &faces.faces[face];
+            Answer { subject, scene, view, truth, logits: Some(reading.logits) }
+        };
+        let answers: Vec<Answer> = labelled.iter().zip(&readings).map(answer).collect();
+        let found_again = |readings: &[Reading]| {
+            let pictured = answers.iter().zip(readings).filter_map(|(answer, reading)| {
+                let (view, expression) = (answer.view, answer.truth);
+                Some(Pictured { subject: answer.subject?, view, expression, embedding: &reading.embedding })
+            });
+            Some(retrieval(&pictured.collect::<Vec<_>>())?.mean_average_precision)
+        };
+        Self {
+            set: set.to_owned(),
+            views: faces.views.clone(),
+            retrieval: found_again(&readings),
+            retrieval_pretrained: pretrained.and_then(|network| found_again(&read(network, faces, &indices))),
+            answers,
+        }
+    }
+}
+
+fn read_cell(path: &Path) -> Result<Cell, StudyError> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    let cell = text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+    cell.map_err(|reason| StudyError::Kept { path: path.to_owned(), reason })
+}

@@ -1,0 +1,391 @@
+//! One stage of training, whatever its method: draw a batch, look at it, step, validate, keep where it stands.
+//!
+//! What happens in a step depends on the seed, the step's number and the weights alone, so that a run that was killed and
+//! resumed equals one that was not.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use burn::module::{Module, ParamGroup};
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::augment;
+use super::batch::{Batch, Shot, render};
+use super::checkpoint::{self, Checkpoint, CheckpointError, State};
+use super::faces::Faces;
+use super::journal::{Entry, Journal, Validation};
+use super::methods::{Loss, Method};
+use super::network::{Average, Network};
+use super::recipe::{Schedule, Trains};
+use crate::scene::{Expression, Logits};
+
+/// Why a stage ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum TrainError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("cannot write {}; look after the room on its disk", .path.display())]
+    Log { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the loss of {stage} is not a number any more at step {step}; the checkpoint of step {kept} is kept. Lower \
+         `{stage}.schedule.learning_rate`, and begin in another folder"
+    )]
+    NotFinite { stage: &'static str, step: u64, kept: u64 },
+    #[error("{stage} was broken off at step {step} of {steps}; the same command goes on from there")]
+    BrokenOff { stage: &'static str, step: u64, steps: u64 },
+}
+
+/// Time between two checkpoints, unless a validation comes first.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(120);
+/// Lines of the log a stage, about.
+const LOG_LINES: u64 = 500;
+/// Batches that a validation of the first stage draws.
+const VALIDATION_BATCHES: u64 = 8;
+/// Faces that are classified at once.
+const CLASSIFIED_AT_ONCE: usize = 128;
+
+/// What is done in a stage.
+pub struct Stage<'a> {
+    /// `pretrain` or `finetune`.
+    pub name: &'static str,
+    /// What is a positive, and the loss.
+    pub method: &'a dyn Method,
+    /// How long and how fast.
+    pub schedule: &'a Schedule,
+    /// How pictures are changed.
+    pub augment: &'a augment::Settings,
+    /// What of the network learns.
+    pub trains: Trains,
+    /// All randomness comes from it.
+    pub seed: u64,
+    /// By what its recipe and data are recognised.
+    pub fingerprint: String,
+}
+
+/// What it is done with.
+#[derive(Clone, Copy)]
+pub struct Material<'a> {
+    /// All faces.
+    pub faces: &'a Faces,
+    /// Indices of those that are learnt from; one may stand there several times.
+    pub pool: &'a [usize],
+    /// Indices of those that it is validated by; no person is in both.
+    pub validation: &'a [usize],
+}
+
+/// How far a stage has come, for whoever watches.
+pub struct Progress<'a> {
+    /// Which.
+    pub stage: &'static str,
+    /// Steps in all.
+    pub steps: u64,
+    /// The newest line of the log.
+    pub entry: &'a Entry,
+    /// The best validation so far.
+    pub best: Option<(u64, f64)>,
+}
+
+/// Watches a run, and may end it.
+pub trait Watch {
+    /// Called at every line of the log.
+    fn update(&mut self, progress: &Progress<'_>);
+    /// Whether it is to go on; asked before every step.
+    fn goes_on(&self) -> bool;
+}
+
+impl Stage<'_> {
+    /// Steps that the stage takes.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let step = (self.method.pictures() * self.schedule.accumulate) as u64;
+        self.schedule.images.div_ceil(step).max(1)
+    }
+
+    /// Trains `network` on `device` and returns the average of its weights: the last one, or with `patience` the best one.
+    /// What it writes goes into `folder`; if that has a checkpoint, it goes on from there.
+    ///
+    /// # Errors
+    /// Every [`TrainError`]; the newest checkpoint is then still there.
+    pub fn run(
+        &self,
+        network: Network,
+        material: Material<'_>,
+        folder: &Path,
+        watch: &mut dyn Watch,
+    ) -> Result<Network, TrainError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::Log { path, source }
+        };
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        let steps = self.steps();
+        let mut at = self.begin(network, folder)?;
+        if at.state.is_done {
+            return Ok(at.average);
+        }
+        let device = at.network.device();
+        let log = folder.join("log.jsonl");
+        let mut journal = Journal::open(&log, at.state.step).map_err(io(&log))?;
+        let best_file = folder.join("best.bpk");
+        let mut average = Average::resume(&at.average, self.schedule.ema);
+        let (log_every, validate_every) = (steps.div_ceil(LOG_LINES), steps.div_ceil(self.schedule.validations));
+        let mut since = Since::now();
+        let mut saved = Saved { at: Instant::now(), step: at.state.step };
+
+        while at.state.step < steps {
+            if !watch.goes_on() {
+                at.average = average.network();
+                at.save(folder)?;
+                return Err(TrainError::BrokenOff { stage: self.name, step: at.state.step, steps });
+            }
+            let rate = self.schedule.learning_rate_at(at.state.step, steps);
+            let loss = self.step(&mut at, material, rate, &device).ok_or_else(|| TrainError::NotFinite {
+                stage: self.name,
+                step: at.state.step,
+                kept: saved.step,
+            })?;
+            at.state.step += 1;
+            average.update(&at.network, at.state.step);
+            since.add(&loss, self.method.pictures() * self.schedule.accumulate);
+
+            let step = at.state.step;
+            let is_last = step == steps;
+            let validates = step.is_multiple_of(validate_every) || is_last;
+            if !(validates || step.is_multiple_of(log_every)) {
+                continue;
+            }
+            let validation = (validates && !material.validation.is_empty())
+                .then(|| self.validate(&average.network(), material, &device));
+            let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
+            journal.write(&entry).map_err(io(&log))?;
+            if let Some(score) = validation.map(|validation| validation.score()) {
+                let is_better = at.state.best_score.is_none_or(|best| score > best);
+                at.state.stale = if is_better { 0 } else { at.state.stale + 1 };
+                if is_better {
+                    (at.state.best_score, at.state.best_step) = (Some(score), step);
+                    if self.schedule.patience > 0 {
+                        let failed = |error: burn::store::RecordError| std::io::Error::other(error.to_string());
+                        average.network().save_file(&best_file).map_err(failed).map_err(io(&best_file))?;
+                    }
+                }
+            }
+            let best = at.state.best_score.map(|score| (at.state.best_step, score));
+            watch.update(&Progress { stage: self.name, steps, entry: &entry, best });
+            let gives_up = self.schedule.patience > 0 && at.state.stale >= self.schedule.patience;
+            at.state.is_done = is_last || gives_up;
+            if validates || saved.at.elapsed() >= CHECKPOINT_EVERY {
+                at.average = average.network();
+                if at.state.is_done && self.schedule.patience > 0 && at.state.best_score.is_some() {
+                    let bad = |error: burn::store::RecordError| CheckpointError::Read {
+                        path: best_file.clone(),
+                        reason: error.to_string(),
+                    };
+                    at.average = at.average.try_load_file(&best_file).map_err(bad)?;
+                }
+                at.save(folder)?;
+                saved = Saved { at: Instant::now(), step };
+            }
+            if gives_up {
+                break;
+            }
+            since = Since::now();
+        }
+        Ok(at.average)
+    }
+
+    /// Where the stage begins, or goes on.
+    fn begin(&self, network: Network, folder: &Path) -> Result<Checkpoint, TrainError> {
+        let network = match self.trains {
+            Trains::Everything => network.unfreeze(),
+            Trains::Classifier => network.with_frozen_encoder(),
+        };
+        let optimizer: ModuleOptimizer =
+            AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.schedule.weight_decay).init();
+        match checkpoint::state(folder, &self.fingerprint)? {
+            Some(state) => Ok(Checkpoint::load(folder, network, optimizer, state)?),
+            None => Ok(Checkpoint {
+                average: network.clone(),
+                network,
+                optimizer,
+                state: State { fingerprint: self.fingerprint.clone(), ..State::default() },
+            }),
+        }
+    }
+
+    /// One step of the optimiser, and what the losses were; `None` if one was not finite: then nothing has changed.
+    fn step(
+        &self,
+        at: &mut Checkpoint,
+        material: Material<'_>,
+        learning_rate: f64,
+        device: &Device,
+    ) -> Option<Vec<(&'static str, f64)>> {
+        let mut gradients = GradientsAccumulator::new();
+        let share = 1.0 / self.schedule.accumulate as f64;
+        let mut told: Vec<(&'static str, f64)> = Vec::new();
+        for part in 0..self.schedule.accumulate as u64 {
+            let draw = at.state.step * self.schedule.accumulate as u64 + part;
+            // Of dropout.
+            device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
+            let batch = self.method.draw(material.faces, material.pool, &mut self.random(draw));
+            let loss = self.loss(&at.network, material.faces, &batch, device);
+            let total: f32 = loss.total.clone().into_scalar();
+            if !total.is_finite() {
+                return None;
+            }
+            merge(&mut told, "loss", f64::from(total) * share);
+            loss.parts.iter().for_each(|(name, value)| merge(&mut told, name, f64::from(*value) * share));
+            let found = GradientsParams::from_grads((loss.total * share as f32).backward(), &at.network);
+            gradients.accumulate(&at.network, found);
+        }
+        let encoders = learning_rate * self.schedule.encoder_rate;
+        let rates = ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
+        at.network = at.optimizer.step(rates, at.network.clone(), gradients.grads());
+        Some(told)
+    }
+
+    /// The loss of a batch.
+    fn loss(&self, network: &Network, faces: &Faces, batch: &Batch, device: &Device) -> Loss {
+        let side = network.side();
+        let pixels = render(faces, &batch.shots, side, self.augment);
+        let pixels = Tensor::<1>::from_floats(&pixels[..], device).reshape([batch.shots.len(), 1, side, side]);
+        self.method.loss(&network.forward(pixels), batch)
+    }
+
+    /// Randomness of a draw.
+    fn random(&self, draw: u64) -> StdRng {
+        let stage = if self.name == "pretrain" { 0 } else { 1 };
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_le_bytes());
+        seed[8..16].copy_from_slice(&draw.to_le_bytes());
+        seed[16] = stage;
+        StdRng::from_seed(seed)
+    }
+
+    /// How the averaged network does on people that it has not learnt from.
+    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Validation {
+        let network = network.valid();
+        if self.name == "pretrain" {
+            // The same draws every time, apart from those of training.
+            let draws = (0..VALIDATION_BATCHES).map(|draw| {
+                let batch = self.method.draw(material.faces, material.validation, &mut self.random(u64::MAX - draw));
+                let total: f32 = self.loss(&network, material.faces, &batch, &device.clone().inner()).total.into_scalar();
+                f64::from(total)
+            });
+            return Validation { loss: draws.sum::<f64>() / VALIDATION_BATCHES as f64, accuracy: None };
+        }
+        let labelled: Vec<(usize, Expression)> = material
+            .validation
+            .iter()
+            .filter_map(|&face| Some((face, material.faces.faces[face].expression?)))
+            .collect();
+        let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
+        let logits = classify(&network, material.faces, &indices);
+        let (mut loss, mut right) = (0.0, 0);
+        for (logits, (_, expression)) in logits.iter().zip(&labelled) {
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+            loss += f64::from(sum.ln() + largest - logits[*expression as usize]);
+            right += usize::from(Expression::most_probable(logits) == *expression);
+        }
+        let count = labelled.len().max(1) as f64;
+        Validation { loss: loss / count, accuracy: Some(right as f64 / count) }
+    }
+}
+
+/// The newest checkpoint.
+struct Saved {
+    at: Instant,
+    step: u64,
+}
+
+/// The class scores of each of these faces, un-augmented, in the order of `faces`.
+#[must_use]
+pub fn classify(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Logits> {
+    read(network, faces, of).into_iter().map(|reading| reading.logits).collect()
+}
+
+/// What a network says of a face.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Class scores.
+    pub logits: Logits,
+    /// Unit vector.
+    pub embedding: Vec<f32>,
+}
+
+/// What `network`, without its training parts, says of each of these faces, un-augmented, in the order of `of`.
+#[must_use]
+pub fn read(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Reading> {
+    let (network, side) = (network.valid(), network.side());
+    let mut readings = Vec::with_capacity(of.len());
+    for some in of.chunks(CLASSIFIED_AT_ONCE) {
+        let shots: Vec<Shot> = some.iter().map(|&face| Shot::plain(face)).collect();
+        let pixels = render(faces, &shots, side, &augment::Settings::none());
+        let pixels = Tensor::<1>::from_floats(&pixels[..], &network.device()).reshape([some.len(), 1, side, side]);
+        let outputs = network.forward(pixels);
+        let width = outputs.embedding.dims()[1];
+        let embeddings: Vec<f32> = outputs.embedding.into_data().iter::<f32>().collect();
+        let logits: Vec<f32> = outputs.logits.into_data().iter::<f32>().collect();
+        readings.extend(embeddings.chunks_exact(width).zip(logits.chunks_exact(Expression::COUNT)).map(
+            |(embedding, logits)| {
+                let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+                Reading {
+                    logits: std::array::from_fn(|class| logits[class]),
+                    embedding: embedding.iter().map(|value| value / length).collect(),
+                }
+            },
+        ));
+    }
+    readings
+}
+
+/// Adds `value` to what is known by this name.
+fn merge(told: &mut Vec<(&'static str, f64)>, name: &'static str, value: f64) {
+    match told.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, sum)) => *sum += value,
+        None => told.push((name, value)),
+    }
+}
+
+/// What has come since the last line of the log.
+struct Since {
+    began_at: Instant,
+    steps: u64,
+    images: usize,
+    sums: Vec<(&'static str, f64)>,
+}
+
+impl Since {
+    fn now() -> Self {
+        Self { began_at: Instant::now(), steps: 0, images: 0, sums: Vec::new() }
+    }
+
+    fn add(&mut self, losses: &[(&'static str, f64)], images: usize) {
+        self.steps += 1;
+        self.images += images;
+        losses.iter().for_each(|(name, value)| merge(&mut self.sums, name, *value));
+    }
+
+    /// The line of the log at `step`; a step looks at `images` pictures.
+    fn entry(&self, step: u64, images: usize, learning_rate: f64, validation: Option<Validation>) -> Entry {
+        let mean = |sum: f64| sum / self.steps.max(1) as f64;
+        let named = |(name, sum): &(&'static str, f64)| ((*name).to_owned(), mean(*sum));
+        let mut parts: BTreeMap<String, f64> = self.sums.iter().map(named).collect();
+        Entry {
+            step,
+            images: step * images as u64,
+            loss: parts.remove("loss").unwrap_or_default(),
+            parts,
+            learning_rate,
+            images_per_s: self.images as f64 / self.began_at.elapsed().as_secs_f64().max(1e-9),
+            validation,
+        }
+    }
+}
