@@ -160,8 +160,7 @@ impl Stage<'_> {
             if !(validates || step.is_multiple_of(log_every)) {
                 continue;
             }
-            let validation = (validates && !material.validation.is_empty())
-                .then(|| self.validate(&average.network(), material, &device));
+            let validation = if validates { self.validate(&average.network(), material, &device) } else { None };
             let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
             journal.write(&entry).map_err(io(&log))?;
             if let Some(score) = validation.map(|validation| validation.score()) {
@@ -236,6 +235,9 @@ impl Stage<'_> {
             // Of dropout.
             device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
             let batch = self.method.draw(material.faces, material.pool, &mut self.random(draw));
+            if batch.shots.is_empty() {
+                continue;
+            }
             let loss = self.loss(&at.network, material.faces, &batch, device);
             let total: f32 = loss.total.clone().into_scalar();
             if !total.is_finite() {
@@ -270,23 +272,28 @@ impl Stage<'_> {
         StdRng::from_seed(seed)
     }
 
-    /// How the averaged network does on people that it has not learnt from.
-    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Validation {
+    /// How the averaged network does on people that it has not learnt from; `None` if there is nothing to draw or to read.
+    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Option<Validation> {
         let network = network.valid();
         if self.name == "pretrain" {
             // The same draws every time, apart from those of training.
-            let draws = (0..VALIDATION_BATCHES).map(|draw| {
+            let device = device.clone().inner();
+            let draws = (0..VALIDATION_BATCHES).filter_map(|draw| {
                 let batch = self.method.draw(material.faces, material.validation, &mut self.random(u64::MAX - draw));
-                let total: f32 = self.loss(&network, material.faces, &batch, &device.clone().inner()).total.into_scalar();
-                f64::from(total)
+                let loss = (!batch.shots.is_empty()).then(|| self.loss(&network, material.faces, &batch, &device));
+                Some(f64::from(loss?.total.into_scalar::<f32>()))
             });
-            return Validation { loss: draws.sum::<f64>() / VALIDATION_BATCHES as f64, accuracy: None };
+            let losses: Vec<f64> = draws.collect();
+            return (!losses.is_empty()).then(|| Validation { loss: mean(&losses), accuracy: None });
         }
         let labelled: Vec<(usize, Expression)> = material
             .validation
             .iter()
             .filter_map(|&face| Some((face, material.faces.faces[face].expression?)))
             .collect();
+        if labelled.is_empty() {
+            return None;
+        }
         let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
         let logits = classify(&network, material.faces, &indices);
         let (mut loss, mut right) = (0.0, 0);
@@ -296,8 +303,8 @@ impl Stage<'_> {
             loss += f64::from(sum.ln() + largest - logits[*expression as usize]);
             right += usize::from(Expression::most_probable(logits) == *expression);
         }
-        let count = labelled.len().max(1) as f64;
-        Validation { loss: loss / count, accuracy: Some(right as f64 / count) }
+        let count = labelled.len() as f64;
+        Some(Validation { loss: loss / count, accuracy: Some(right as f64 / count) })
     }
 }
 
@@ -346,6 +353,10 @@ pub fn read(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Reading> {
         ));
     }
     readings
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Adds `value` to what is known by this name.
