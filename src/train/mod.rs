@@ -32,7 +32,8 @@ pub mod recipe;
 pub mod regions;
 pub mod report;
 pub mod run;
-pub mod sample;
+#[cfg(test)]
+mod sample;
 pub mod sheet;
 pub mod study;
 pub mod swap;
