@@ -8,6 +8,8 @@ pub mod manifest;
 mod ort;
 mod tract;
 
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::{DeviceChoice, RuntimeChoice};
@@ -140,4 +142,20 @@ impl Runtime {
             Self::Tract => tract::TractSession::new(model).map(|session| Box::new(session) as _),
         }
     }
+}
+
+/// Whether the machine has a GPU that is none in software, as far as the system tells.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn gpu_hardware_present() -> bool {
+    let devices = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
+    devices.into_iter().any(|device| device.file_name().to_string_lossy().starts_with("renderD"))
+        || Path::new("/dev/nvidia0").exists()
+}
+
+/// Whether the machine has a GPU that is none in software, as far as the system tells.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn gpu_hardware_present() -> bool {
+    true
 }

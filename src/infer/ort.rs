@@ -1,7 +1,7 @@
 //! ONNX Runtime, loaded at run time, with its execution providers.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::ep::{self, ExecutionProvider, ExecutionProviderDispatch};
@@ -10,7 +10,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
 use super::manifest::Model;
-use super::{InferError, Placement, Session, Values};
+use super::{InferError, Placement, Session, Values, gpu_hardware_present};
 use crate::config::DeviceChoice;
 
 /// A GPU provider: its name in records, whether the library has it, and how to ask for it.
@@ -35,9 +35,9 @@ const GPU_PROVIDERS: [Provider; 5] = [
     Provider::new::<ep::WebGPU>("webgpu", || ep::WebGPU::default().build()),
 ];
 
-/// The environment lives as long as the process: to release it after WebGPU has found no adapter crashes inside
-/// ONNX Runtime 1.27.
-static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+/// The library in use and its environment, of which there may be one a process. It lives as long as the process: to release
+/// it after WebGPU has found no adapter crashes inside ONNX Runtime 1.27.
+static LOADED: OnceLock<(PathBuf, Environment)> = OnceLock::new();
 
 /// The loaded library.
 pub struct Library {
@@ -46,7 +46,13 @@ pub struct Library {
 }
 
 impl Library {
+    /// The library; whoever asks again gets the one that is loaded.
     pub(super) fn load() -> Result<Self, InferError> {
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _alone = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((path, environment)) = LOADED.get() {
+            return Ok(Self { path: path.clone(), environment });
+        }
         let looked_at = match told() {
             Some(path) if path.is_file() => vec![path],
             Some(path) => return Err(InferError::BadLibrary { path, reason: "there is no such file".to_owned() }),
@@ -63,7 +69,8 @@ impl Library {
             .build()
             .map_err(|error| bad(error.to_string()))?;
         environment.set_log_level(LogLevel::Error);
-        Ok(Self { path, environment: ENVIRONMENT.get_or_init(|| environment) })
+        let (path, environment) = LOADED.get_or_init(|| (path, environment));
+        Ok(Self { path: path.clone(), environment })
     }
 
     pub(super) fn description(&self) -> String {
@@ -149,18 +156,6 @@ fn candidates() -> Vec<PathBuf> {
     let installed =
         [&of_debian, "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib"].map(|folder| Path::new(folder).join(&file));
     beside.into_iter().chain(fetched).chain(installed).collect()
-}
-
-#[cfg(target_os = "linux")]
-fn gpu_hardware_present() -> bool {
-    let devices = std::fs::read_dir("/dev/dri").into_iter().flatten().flatten();
-    devices.into_iter().any(|device| device.file_name().to_string_lossy().starts_with("renderD"))
-        || Path::new("/dev/nvidia0").exists()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn gpu_hardware_present() -> bool {
-    true
 }
 
 struct OrtSession {

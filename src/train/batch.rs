@@ -55,7 +55,8 @@ pub enum Change {
 pub struct Batch {
     /// The pictures, in the order in which the network sees them.
     pub shots: Vec<Shot>,
-    /// One number a shot; equal numbers belong together (of one scene, of one picture…): what that means is the method's.
+    /// One number a shot; equal numbers belong together (of one scene, of one picture…): what that means is the
+    /// method's.
     pub group: Vec<usize>,
     /// One label a shot, where it is known.
     pub label: Vec<Option<Expression>>,
@@ -121,6 +122,8 @@ mod tests {
             .flat_map(|shot| alone.install(|| render(&faces, std::slice::from_ref(shot), 32, &settings)))
             .collect();
         assert_eq!(together, one_by_one);
+        let seeded = |seed| render(&faces, &[Shot { seed, ..shots[0].clone() }], 32, &settings);
+        assert_ne!(seeded(1), seeded(2));
     }
 
     #[test]

@@ -94,8 +94,9 @@ impl Checkpoint {
         let _ = fs::remove_dir_all(&new);
         fs::create_dir_all(&new).map_err(failed)?;
         let other = |error: &dyn std::fmt::Display| failed(std::io::Error::other(error.to_string()));
-        self.network.clone().save_file(new.join(NETWORK)).map_err(|error| other(&error))?;
-        self.average.clone().save_file(new.join(AVERAGE)).map_err(|error| other(&error))?;
+        // `valid` brings the running statistics up to date, which are otherwise one step behind.
+        self.network.valid().save_file(new.join(NETWORK)).map_err(|error| other(&error))?;
+        self.average.valid().save_file(new.join(AVERAGE)).map_err(|error| other(&error))?;
         self.optimizer.save(new.join(OPTIMIZER)).map_err(|error| other(&error))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| other(&error))?;
         fs::write(new.join(STATE), state).map_err(failed)?;

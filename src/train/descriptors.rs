@@ -1,8 +1,8 @@
 //! What eyes and mouth look like, as numbers: by them SSL-FER's MaskFN finds pictures of the same expression.
 //!
-//! The released code \[C\] takes a ResNet-18 that was trained on ImageNet; here it is histograms of oriented gradients (N. Dalal, B.
-//! Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005) of a patch that covers both eyes and one that covers
-//! the mouth \[O\]: they need no foreign weights.
+//! The released code \[C\] takes a ResNet-18 that was trained on ImageNet; here it is histograms of oriented gradients
+//! (N. Dalal, B. Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005) of a patch that covers both
+//! eyes and one that covers the mouth \[O\]: they need no foreign weights.
 
 use super::faces::Face;
 use super::regions::Regions;
@@ -25,8 +25,8 @@ struct Patch {
 const EYES: Patch = Patch { cells: (6, 3), size: (1.7, 0.8) };
 const MOUTH: Patch = Patch { cells: (4, 3), size: (1.2, 0.8) };
 
-/// The descriptor of a face: unit vectors of eyes and mouth, one after the other; `None` for a face that is turned too far
-/// or has no landmarks.
+/// The descriptor of a face: unit vectors of eyes and mouth, one after the other; `None` for a face that is turned too
+/// far or has no landmarks.
 #[must_use]
 pub fn descriptor(face: &Face) -> Option<Vec<f32>> {
     face.crop.landmarks?;

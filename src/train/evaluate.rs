@@ -56,7 +56,7 @@ pub struct Evaluation {
     pub sha256: String,
     /// The data set, by its short name.
     pub data: String,
-    /// Pictures that count nowhere: damaged, or without a label.
+    /// Pictures that count nowhere: damaged ones, doubles, those without a label.
     pub left_out: u64,
     /// The order of rows and columns of the confusion.
     pub classes: Vec<String>,
@@ -182,7 +182,7 @@ impl Evaluation {
         let rows: Vec<Vec<String>> = classes.iter().enumerate().map(row).collect();
         let left_out = match left_out {
             0 => String::new(),
-            n => format!(" {n} pictures are left out: damaged, or nobody says how the face looks."),
+            n => format!(" {n} pictures are left out: damaged, doubles, or nobody says how the face looks."),
         };
         format!(
             "{model} on {data}. A face that was not found is wrong.{left_out}\n\n{}\n{}",

@@ -19,18 +19,16 @@ pub const ANY_VIEW: &str = "any";
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum FacesError {
-    #[error("{what} has no face of the class{} {}: add pictures of it, or take another share of the data", if .missing.len() > 1 { "es" } else { "" }, list(.missing))]
+    #[error("{what} has no face that is {}: add pictures of it, or take another share of the data", list(.missing))]
     NoSample { what: String, missing: Vec<Expression> },
-    #[error(
-        "{subject} is in {one} and in {other}: what is learnt of a person in one part would help in the other. Split by subject"
-    )]
+    #[error("{subject} is in {one} and in {other}, where what is learnt of a person would help: split by subject")]
     SubjectInTwoParts { subject: String, one: String, other: String },
     #[error("{source_file} is in {one} and in {other}: no picture may be in two parts", source_file = .file.display())]
     PictureInTwoParts { file: PathBuf, one: String, other: String },
 }
 
 fn list(classes: &[Expression]) -> String {
-    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(", ")
+    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(" or ")
 }
 
 /// A cut-out picture of a face, grey, with room around it: augmentation may turn, shift and shrink without reaching

@@ -1,7 +1,8 @@
 //! The log of a stage: one JSON object a line, for plots and for whoever wants to look.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -16,14 +17,14 @@ pub struct Entry {
     /// Mean loss since the last line.
     pub loss: f64,
     /// Its parts, by name, where a method has several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<(String, f64)>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub learning_rate: f64,
     /// Pictures a second since the last line.
     pub images_per_s: f64,
     /// What a validation said, at steps that had one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub validation: Option<Validation>,
 }
 
@@ -31,9 +32,10 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// The method's loss on people that are kept apart (nats).
+    #[serde(rename = "validation_loss")]
     pub loss: f64,
     /// Share of them that is read rightly, in the second stage.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "validation_accuracy", skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
 }
 
@@ -56,10 +58,14 @@ impl Journal {
     /// # Errors
     /// Those of the file system.
     pub fn open(path: &Path, step: u64) -> std::io::Result<Self> {
-        let kept: Vec<Entry> = read(path)?.into_iter().filter(|entry| entry.step <= step).collect();
-        let mut journal = Self { file: File::create(path)? };
-        kept.iter().try_for_each(|entry| journal.write(entry))?;
-        Ok(journal)
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            read => read?,
+        };
+        let is_kept = |line: &&str| serde_json::from_str::<Entry>(line).is_ok_and(|entry| entry.step <= step);
+        let mut file = File::create(path)?;
+        text.lines().filter(is_kept).try_for_each(|line| writeln!(file, "{line}"))?;
+        Ok(Self { file })
     }
 
     /// Adds a line.
@@ -73,21 +79,6 @@ impl Journal {
     }
 }
 
-/// The lines of the log at `path`; none if there is no such file. A line that was cut off is left out.
-///
-/// # Errors
-/// Those of the file system.
-pub fn read(path: &Path) -> std::io::Result<Vec<Entry>> {
-    match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-        Ok(file) => {
-            let lines = BufReader::new(file).lines().collect::<Result<Vec<_>, _>>()?;
-            Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,10 +88,19 @@ mod tests {
             step,
             images: 64 * step,
             loss: 1.0,
-            parts: Vec::new(),
+            parts: BTreeMap::new(),
             learning_rate: 1e-3,
             images_per_s: 100.0,
             validation: None,
+        }
+    }
+
+    #[test]
+    fn a_line_reads_as_it_was_written() {
+        let validation = Some(Validation { loss: 0.5, accuracy: Some(0.75) });
+        for entry in [entry(1), Entry { validation, parts: [("views".to_owned(), 2.0)].into(), ..entry(2) }] {
+            let line = serde_json::to_string(&entry).expect("written");
+            assert_eq!(serde_json::from_str::<Entry>(&line).expect("read"), entry, "{line}");
         }
     }
 
@@ -112,7 +112,9 @@ mod tests {
         (1..=5).for_each(|step| journal.write(&entry(step)).expect("written"));
         let mut resumed = Journal::open(&path, 3).expect("opens");
         resumed.write(&entry(4)).expect("written");
-        let steps: Vec<u64> = read(&path).expect("read").iter().map(|entry| entry.step).collect();
+        let text = std::fs::read_to_string(&path).expect("read");
+        let step = |line| serde_json::from_str::<Entry>(line).expect("a line").step;
+        let steps: Vec<u64> = text.lines().map(step).collect();
         assert_eq!(steps, [1, 2, 3, 4]);
     }
 }

@@ -24,6 +24,7 @@ pub mod journal;
 pub mod losses;
 pub mod methods;
 pub mod metrics;
+pub mod model;
 pub mod network;
 pub mod onnx;
 pub mod plot;
@@ -32,10 +33,11 @@ pub mod recipe;
 pub mod regions;
 pub mod report;
 pub mod run;
-#[cfg(test)]
-mod sample;
 pub mod sheet;
 pub mod study;
 pub mod swap;
 pub mod trainer;
 pub mod warp_field;
+
+#[cfg(test)]
+mod sample;

@@ -32,6 +32,17 @@ pub enum PlotError {
     Log { line: usize, reason: String },
 }
 
+/// A plot to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plot {
+    /// The name of its file.
+    pub file: String,
+    /// What it shows, for whoever cannot see it.
+    pub about: String,
+    /// The file's content.
+    pub svg: String,
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<Places, Places>>;
 /// What drawing gives: an error of the back end, which writes into memory and so has none of its own.

@@ -88,6 +88,9 @@ pub struct Portion {
     /// How many times each of its pictures stands in an epoch.
     #[serde(default = "once")]
     pub weight: usize,
+    /// On what terms it may be used; it stands in the model card and in the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<String>,
 }
 
 fn once() -> usize {

@@ -57,8 +57,9 @@ impl Regions {
         self.landmarks[0].midpoint(self.landmarks[1])
     }
 
-    /// What an expression moves: pairs of the right and the left point (brow's inner end, middle and outer end, lids, wing of
-    /// the nose, corner of the mouth, half lips), then those on the middle line, twice: upper lip, lower lip, chin.
+    /// What an expression moves: pairs of the right and the left point (brow's inner end, middle and outer end, lids,
+    /// wing of the nose, corner of the mouth, half lips), then those on the middle line, twice: upper lip, lower lip,
+    /// chin.
     #[must_use]
     pub fn movable(&self) -> [[Point; 2]; 11] {
         let [right_eye, left_eye, nose, right_mouth, left_mouth] = self.landmarks;
@@ -87,14 +88,14 @@ impl Regions {
     pub fn eyes_and_brows(&self) -> [Point; 8] {
         let [right_eye, left_eye, ..] = self.landmarks;
         [
-            self.beside(right_eye, -0.34, -0.28),
-            self.beside(right_eye, 0.0, -0.44),
-            self.beside(left_eye, 0.0, -0.44),
-            self.beside(left_eye, 0.34, -0.28),
-            self.beside(left_eye, 0.32, 0.08),
-            self.beside(left_eye, 0.0, 0.2),
-            self.beside(right_eye, 0.0, 0.2),
-            self.beside(right_eye, -0.32, 0.08),
+            self.beside(right_eye, -0.42, -0.54),
+            self.beside(right_eye, 0.0, -0.7),
+            self.beside(left_eye, 0.0, -0.7),
+            self.beside(left_eye, 0.42, -0.54),
+            self.beside(left_eye, 0.42, 0.1),
+            self.beside(left_eye, 0.0, 0.28),
+            self.beside(right_eye, 0.0, 0.28),
+            self.beside(right_eye, -0.42, 0.1),
         ]
     }
 
@@ -104,14 +105,14 @@ impl Regions {
         let [.., nose, right_mouth, left_mouth] = self.landmarks;
         let (mouth, bridge) = (self.mouth(), self.between_eyes());
         [
-            self.beside(bridge, -0.1, 0.0),
-            self.beside(bridge, 0.1, 0.0),
-            self.beside(nose, 0.26, 0.04),
-            self.beside(left_mouth, 0.16, 0.02),
-            self.beside(mouth, 0.22, 0.3),
-            self.beside(mouth, -0.22, 0.3),
-            self.beside(right_mouth, -0.16, 0.02),
-            self.beside(nose, -0.26, 0.04),
+            self.beside(bridge, -0.12, 0.0),
+            self.beside(bridge, 0.12, 0.0),
+            self.beside(nose, 0.36, 0.0),
+            self.beside(left_mouth, 0.26, 0.0),
+            self.beside(mouth, 0.34, 0.44),
+            self.beside(mouth, -0.34, 0.44),
+            self.beside(right_mouth, -0.26, 0.0),
+            self.beside(nose, -0.36, 0.0),
         ]
     }
 

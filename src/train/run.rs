@@ -7,9 +7,9 @@ use burn::tensor::Device;
 use super::datasets::DatasetSpec;
 use super::faces::{Faces, FacesError};
 use super::folds::{self, FoldsError, Split};
-use super::journal;
 use super::methods::{Method, MethodError, Settings as AnyMethod};
 use super::network::Network;
+use super::plot::{self, PlotError, Scale, Titles, log_curves};
 use super::recipe::{Finetune, Portion, Pretrain, Recipe, Trains};
 use super::trainer::{Material, Stage, TrainError, Watch};
 
@@ -23,6 +23,8 @@ pub enum RunError {
     Folds(#[from] FoldsError),
     #[error(transparent)]
     Method(#[from] MethodError),
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error("`data.without_views` names `{view}`, and there is no such view; there are {}", .known.join(", "))]
@@ -186,7 +188,21 @@ impl Run<'_> {
         let material = Material { faces: self.faces, pool, validation };
         let network = stage.run(network, material, &folder, watch)?;
         let log = folder.join("log.jsonl");
-        let entries = journal::read(&log).map_err(|source| TrainError::Log { path: log, source })?;
+        let failed = |path: PathBuf| move |source| TrainError::Log { path, source };
+        let text = std::fs::read_to_string(&log).map_err(failed(log))?;
+        let title = format!("{} of {}", stage.name, self.recipe.name);
+        let plots = [
+            ("loss.svg", "loss, nats", &["loss", "validation_loss"][..]),
+            ("accuracy.svg", "right on people kept apart, share", &["validation_accuracy"]),
+        ];
+        for (file, y, names) in plots {
+            let curves = log_curves(&text, names)?;
+            if !curves.is_empty() {
+                let plot = plot::curves(Titles { title: &title, x: "step", y }, Scale::Linear, &curves)?;
+                let file = folder.join(file);
+                std::fs::write(&file, plot).map_err(failed(file))?;
+            }
+        }
         Ok(network)
     }
 

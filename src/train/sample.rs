@@ -5,8 +5,8 @@ use super::faces::{Crop, Face, Faces};
 use super::regions::Regions;
 use crate::scene::{Expression, Point};
 
-/// A face of 128 pixels with 32 pixels of room around it: darker than its surroundings by `shade`, with eyes, a nose and a mouth
-/// that is `open` pixels high.
+/// A face of 128 pixels with 32 pixels of room around it: darker than its surroundings by `shade`, with eyes, a nose
+/// and a mouth that is `open` pixels high.
 pub fn crop(shade: u8, open: f32) -> Crop {
     let (side, middle) = (192, 95.5);
     let mut crop = Crop {

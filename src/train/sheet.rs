@@ -1,4 +1,5 @@
-//! A picture of what a method draws: its batch as the network sees it, side by side, pictures of one group in one colour.
+//! A picture of what a method draws: its batch as the network sees it, side by side, pictures of one group in one
+//! colour.
 
 use image::{Rgb, RgbImage};
 

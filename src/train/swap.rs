@@ -1,9 +1,10 @@
 //! FaceSwap: eyes, brows, nose and mouth of one face in another, so that the expression stays and the person changes.
 //!
-//! After Z. Shu and others, "Revisiting Self-Supervised Contrastive Learning for Facial Expression Recognition" (SSL-FER), BMVC 2022;
-//! the released code \[C\] aligns the landmarks by a similarity (Procrustes), takes convex masks of eyes and brows and of nose
-//! and mouth, and corrects the colour by a ratio of blurred pictures. Here the landmarks are five and the masks derived from them
-//! \[O\], pictures are grey, and the masks' edges are soft \[O\]: a hard edge would tell a swapped face from another.
+//! After Z. Shu and others, "Revisiting Self-Supervised Contrastive Learning for Facial Expression Recognition"
+//! (SSL-FER), BMVC 2022; the released code \[C\] aligns the landmarks by a similarity (Procrustes), takes convex masks
+//! of eyes and brows and of nose and mouth, and corrects the colour by a ratio of blurred pictures. Here the landmarks
+//! are five and the masks derived from them \[O\], pictures are grey, and the masks' edges are soft \[O\]: a hard edge
+//! would tell a swapped face from another.
 
 use super::faces::{Crop, Face};
 use super::regions::Regions;
@@ -16,8 +17,9 @@ const MOST_YAW_DEG: f32 = 45.0;
 const MOST_DIFFERENCE_DEG: f32 = 25.0;
 /// Width of the masks' soft edges, in units of the face's scale.
 const EDGE: f32 = 0.12;
-/// Width of the blur whose ratio corrects the light, in units of the distance between the eyes. The code has 0.6 \[C\], with
-/// which an open mouth of the outer face comes through as a dark spot; this one \[O\] sees light and skin, but no features.
+/// Width of the blur whose ratio corrects the light, in units of the distance between the eyes. The code has 0.6 \[C\],
+/// with which an open mouth of the outer face comes through as a dark spot; this one \[O\] sees light and skin, but no
+/// features.
 const BLUR: f32 = 3.0;
 
 /// Whether a face has landmarks and is not turned too far.
@@ -33,8 +35,8 @@ pub fn are_turned_alike(one: &Face, other: &Face) -> bool {
     difference.is_none_or(|difference| difference < MOST_DIFFERENCE_DEG)
 }
 
-/// The face `inner` with the outline of `outer`; `None` if one of them has no landmarks or is seen from the side, or if they
-/// look in different directions.
+/// The face `inner` with the outline of `outer`; `None` if one of them has no landmarks or is seen from the side, or if
+/// they look in different directions.
 #[must_use]
 pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
     if !can_swap(inner) || !can_swap(outer) || !are_turned_alike(inner, outer) {
@@ -86,7 +88,8 @@ pub fn swap(inner: &Face, outer: &Face) -> Option<Crop> {
     Some(Crop { gray, ..outer.clone() })
 }
 
-/// From the first to behind the last whole pixel that the hulls reach within a picture of this length; `None` if that is nothing.
+/// From the first to behind the last whole pixel that the hulls reach within a picture of this length; `None` if that
+/// is nothing.
 fn extent(hulls: &[Hull; 2], along: fn(&Point) -> f32, length: usize) -> Option<(usize, usize)> {
     let corners = || hulls.iter().flat_map(|hull| &hull.corners).map(along);
     let first = corners().fold(f32::INFINITY, f32::min).max(0.0) as usize;
@@ -109,7 +112,7 @@ fn fit(from: &Landmarks, to: &Landmarks) -> Option<Similarity> {
     }
     let (a, b) = (a / spread, b / spread);
     let is_map = a.is_finite() && b.is_finite() && a.hypot(b) > 0.1;
-    is_map.then(|| Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
+    is_map.then_some(Similarity { a, b, tx: to_x - a * from_x + b * from_y, ty: to_y - b * from_x - a * from_y })
 }
 
 /// Twice the area of the triangle; positive if it turns clockwise in the picture.
@@ -210,8 +213,10 @@ mod tests {
         // Between the lips of the one, above those of the other: skin or mouth.
         let inside = Point { y: mouth(&open).y - 8.0, ..mouth(&open) };
         assert!(value(&swapped, inside) > value(&open.crop, inside) + 40, "the open mouth is closed");
-        let forehead = Point { x: 95.0, y: 40.0 };
-        assert_eq!(value(&swapped, forehead), value(&open.crop, forehead));
+        let (cheek, crown) = (Point { x: 48.0, y: 125.0 }, Point { x: 95.0, y: 28.0 });
+        for outline in [cheek, crown] {
+            assert_eq!(value(&swapped, outline), value(&open.crop, outline));
+        }
         assert_eq!(swapped.landmarks, open.crop.landmarks);
     }
 

@@ -3,6 +3,7 @@
 //! What happens in a step depends on the seed, the step's number and the weights alone, so that a run that was killed and
 //! resumed equals one that was not.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -200,6 +201,8 @@ impl Stage<'_> {
 
     /// Where the stage begins, or goes on.
     fn begin(&self, network: Network, folder: &Path) -> Result<Checkpoint, TrainError> {
+        // A clone would share its running statistics with whoever keeps the network that it was.
+        let network = network.valid().train();
         let network = match self.trains {
             Trains::Everything => network.unfreeze(),
             Trains::Classifier => network.with_frozen_encoder(),
@@ -376,11 +379,11 @@ impl Since {
     fn entry(&self, step: u64, images: usize, learning_rate: f64, validation: Option<Validation>) -> Entry {
         let mean = |sum: f64| sum / self.steps.max(1) as f64;
         let named = |(name, sum): &(&'static str, f64)| ((*name).to_owned(), mean(*sum));
-        let (loss, parts): (Vec<_>, Vec<_>) = self.sums.iter().map(named).partition(|(name, _)| name == "loss");
+        let mut parts: BTreeMap<String, f64> = self.sums.iter().map(named).collect();
         Entry {
             step,
             images: step * images as u64,
-            loss: loss.first().map_or(0.0, |(_, mean)| *mean),
+            loss: parts.remove("loss").unwrap_or_default(),
             parts,
             learning_rate,
             images_per_s: self.images as f64 / self.began_at.elapsed().as_secs_f64().max(1e-9),

@@ -1,10 +1,10 @@
-//! Bends a face at brows, lids, nose and mouth, so that its expression may change (ContraWarping's negatives), or shifts
-//! and shears all of it by as much (the sham warp of its positives).
+//! Bends a face at brows, lids, nose and mouth, so that its expression may change (ContraWarping's negatives), or
+//! shifts and shears all of it by as much (the sham warp of its positives).
 //!
-//! That local warps of the same picture are the negatives is read in F. Xue, Y. Sun, Y. Yang, "Unsupervised Facial Expression
-//! Representation Learning with Contrastive Local Warping", 2023 \[R\]; control points, amplitude and field are \[O\].
-//! A bent picture is read once, by the same sampler as any other: no blur of a second reading tells it from one that is
-//! not bent.
+//! That local warps of the same picture are the negatives is read in F. Xue, Y. Sun, Y. Yang, "Unsupervised Facial
+//! Expression Representation Learning with Contrastive Local Warping", 2023 \[R\]; control points, amplitude and field
+//! are \[O\]. A bent picture is read once, by the same sampler as any other: no blur of a second reading tells it from
+//! one that is not bent.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -36,8 +36,8 @@ const REACH: f32 = 4.0;
 pub struct Warp {
     /// Points that move, of 19; the twin of one that moves may move with it.
     pub points: usize,
-    /// Largest shift along each axis, in units of the distance between the eyes. Points that stay hold their neighbours back:
-    /// what moves most moves half as far, about.
+    /// Largest shift along each axis, in units of the distance between the eyes. Points that stay hold their neighbours
+    /// back: what moves most moves half as far, about.
     pub amplitude: f32,
 }
 
@@ -127,8 +127,8 @@ impl Field {
     }
 }
 
-/// Shifts of both points of each pair; at most `points` are drawn, and each drags its twin along with probability 1/2, mirrored.
-/// No shift is shorter than [`WEAKEST`] of the largest.
+/// Shifts of both points of each pair; at most `points` are drawn, and each drags its twin along with probability 1/2,
+/// mirrored. No shift is shorter than [`WEAKEST`] of the largest.
 fn shifts(pairs: &[[Point; 2]], points: usize, largest: f32, rng: &mut StdRng) -> Vec<[(f32, f32); 2]> {
     let mut shifts = vec![[(0.0, 0.0); 2]; pairs.len()];
     let count = 2 * pairs.len();
@@ -153,8 +153,8 @@ fn shifts(pairs: &[[Point; 2]], points: usize, largest: f32, rng: &mut StdRng) -
 }
 
 impl Lattice {
-    /// The weighted mean of the control points' shifts, by a Gaussian of their distance; far from all it is 0. Where it would
-    /// fold, all of it is made smaller.
+    /// The weighted mean of the control points' shifts, by a Gaussian of their distance; far from all it is 0. Where it
+    /// would fold, all of it is made smaller.
     fn new(pairs: &[[Point; 2]], shifts: &[[(f32, f32); 2]], sigma: f32) -> Self {
         let points = || pairs.iter().flatten();
         let extent = |of: fn(&Point) -> f32| {
@@ -198,8 +198,8 @@ impl Lattice {
         self.shifts.iter().map(|(dx, dy)| dx * dx + dy * dy).fold(0.0, f32::max).sqrt()
     }
 
-    /// The largest norm (Frobenius's) of the derivative in any cell: between its nodes the field is bilinear, and no derivative
-    /// along an axis is larger than along one of the cell's edges.
+    /// The largest norm (Frobenius's) of the derivative in any cell: between its nodes the field is bilinear, and no
+    /// derivative along an axis is larger than along one of the cell's edges.
     fn largest_gradient(&self) -> f32 {
         // Squares until the end: `hypot` would take most of the field's time.
         let between = |one: (f32, f32), other: (f32, f32)| (other.0 - one.0).powi(2) + (other.1 - one.1).powi(2);

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::expect_used, clippy::print_stdout, reason = "every test uses a part of it")]
 
 pub mod browser;
+pub mod faces;
 pub mod http;
 pub mod matroska;
 pub mod prometheus;

@@ -1,18 +1,20 @@
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use vultus::config::Config;
+use vultus::config::{Config, DeviceChoice};
 use vultus::train::datasets::DatasetSpec;
-use vultus::train::network::TrainDevice;
+use vultus::train::folds;
+use vultus::train::network::device;
 use vultus::train::recipe::Recipe;
+use vultus::train::report::comparison::Comparison;
 use vultus::train::run::{rooted, sets};
 use vultus::train::study::{Condition, Study, Wanted};
 
 use super::dashboard::Dashboard;
-use super::material::Options;
+use super::material::{Options, provenance};
 use crate::commands::signal::stop_on_signal;
 
 /// Compare recipes on the same people: once a fold, trained on the others
@@ -62,8 +64,78 @@ pub(super) struct Args {
 
     /// What computes
     #[arg(long, value_enum, default_value_t)]
-    device: TrainDevice,
+    device: DeviceChoice,
 
     #[command(flatten)]
     options: Options,
+}
+
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    let recipes = args.recipes.iter().map(|path| args.options.recipe(path)).collect::<anyhow::Result<Vec<Recipe>>>()?;
+    if let Some(twice) = recipes.iter().enumerate().find(|(n, one)| recipes[..*n].iter().any(|other| other.name == one.name)) {
+        anyhow::bail!("two recipes are named `{}`; give each a name of its own", twice.1.name);
+    }
+    if args.labels.iter().any(|share| !(*share > 0.0 && *share <= 1.0)) {
+        let message = "`--labels` are shares above 0, at most 1";
+        crate::commands::Cli::command().error(ErrorKind::ValueValidation, message).exit();
+    }
+    let mut all_sets = Vec::new();
+    for set in recipes.iter().flat_map(|recipe| sets(recipe, &args.options.data)) {
+        if !all_sets.contains(&set) {
+            all_sets.push(set);
+        }
+    }
+    let faces = args.options.faces(&all_sets, config)?;
+    let named = |set: &DatasetSpec| Ok((set.name(), args.options.faces(std::slice::from_ref(set), config)?));
+    let tests = args.test.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
+    let recipes: Vec<Recipe> = recipes.iter().map(|recipe| rooted(recipe, &args.options.data)).collect();
+
+    let conditions = conditions(args, &faces.views);
+    let mut cells = Vec::new();
+    for condition in &conditions {
+        for (recipe, of) in recipes.iter().enumerate() {
+            let seeds = if args.seeds.is_empty() { vec![of.seed] } else { args.seeds.clone() };
+            cells.extend(seeds.into_iter().map(|seed| Wanted { condition: condition.clone(), recipe, seed }));
+        }
+    }
+    let device = device::open(args.device)?;
+    let study = Study {
+        recipes: &recipes,
+        faces: &faces,
+        tests: &tests,
+        folds: args.folds.into(),
+        only_folds: &args.only_folds,
+        split_seed: 0,
+        cells: &cells,
+        device: &device,
+        folder: &args.output,
+    };
+    let mut dashboard = Dashboard::new("cross-validation", stop_on_signal()?);
+    let cells = study.run(&mut dashboard)?;
+    drop(dashboard);
+    let about = |recipe: &Recipe| (!recipe.about.is_empty()).then(|| format!("`{}`: {}", recipe.name, recipe.about));
+    let comparison = Comparison {
+        title: "Cross-validation".to_owned(),
+        about: format!("{} folds, split {}; every recipe is trained on the same people.", args.folds, folds::division(&faces)),
+        run: provenance(0),
+        cells: &cells,
+        baseline: recipes.first().filter(|_| recipes.len() > 1).map(|recipe| recipe.name.clone()),
+        notes: recipes.iter().filter_map(about).collect(),
+    };
+    writeln!(std::io::stdout(), "{}", comparison.write(&args.output, "report")?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the options ask for: all labels and views first.
+fn conditions(args: &Args, views: &[String]) -> Vec<Condition> {
+    let mut conditions: Vec<Condition> =
+        args.labels.iter().map(|&labels| Condition { labels, ..Condition::FULL }).collect();
+    if args.leave_view_out {
+        let without = |view: &String| Condition { without_view: Some(view.clone()), ..Condition::FULL };
+        conditions.extend(views.iter().map(without));
+    }
+    if args.probe {
+        conditions.push(Condition { probe: true, ..Condition::FULL });
+    }
+    conditions
 }

@@ -8,8 +8,9 @@ use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::train::datasets::DatasetSpec;
 use vultus::train::faces::Faces;
-use vultus::train::prepare::{Preparation, Progress};
+use vultus::train::prepare::{OnProgress, Preparation, Progress};
 use vultus::train::recipe::Recipe;
+use vultus::train::report::Run;
 
 use crate::commands::status::progress_bar;
 
@@ -39,32 +40,65 @@ impl Options {
         Ok(Recipe::load(path, &self.set)?)
     }
 
+    /// What runs models.
+    pub(super) fn runtime(&self, config: &Config) -> RuntimeChoice {
+        self.runtime.unwrap_or(config.inference.runtime)
+    }
+
     /// The faces of `sets`, in one; what was used and left out goes into the log.
     pub(super) fn faces(&self, sets: &[DatasetSpec], config: &Config) -> anyhow::Result<Faces> {
         let models = Models::chosen(&config.models)?;
-        let runtime = Runtime::start(self.runtime.unwrap_or(config.inference.runtime))?;
+        let runtime = Runtime::start(self.runtime(config))?;
         let cache = self.cache.clone().or_else(default_cache);
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let preparation = Preparation {
             runtime: &runtime,
             detector: &models.detector,
             detection: config.detection,
-            threads: config.inference.threads.unwrap_or(threads),
+            threads: threads(config),
             cache: cache.as_deref(),
         };
         let prepared = sets.iter().map(|set| {
-            let bar = progress_bar(0, "pictures");
-            let faces = preparation.faces(set, &|Progress { done, total }| {
-                bar.set_length(total.unwrap_or(done));
-                bar.set_position(done);
-            });
-            bar.finish_and_clear();
+            let faces = follow(|on_progress| preparation.faces(set, on_progress));
             faces.with_context(|| format!("{set} cannot be used"))
         });
         let faces = Faces::join(prepared.collect::<anyhow::Result<Vec<_>>>()?);
         faces.report().lines().for_each(|line| tracing::info!("{line}"));
         Ok(faces)
     }
+}
+
+/// By what, where and when figures were made.
+pub(super) fn provenance(seed: u64) -> Run {
+    let words = std::env::args().skip(1).map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
+    let command = std::iter::once("vultus".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
+    let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    Run { command, seed, date: date.chars().take(10).collect(), machine: machine() }
+}
+
+/// The processor and its cores.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or(std::env::consts::ARCH, |(_, model)| model.trim());
+    format!("{cores} cores of {model}, {}", std::env::consts::OS)
+}
+
+/// Pictures that are looked at side by side.
+pub(super) fn threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    config.inference.threads.unwrap_or_else(cores)
+}
+
+/// Does `work`, and shows how far it is.
+pub(super) fn follow<T>(work: impl FnOnce(OnProgress<'_>) -> T) -> T {
+    let bar = progress_bar(0, "pictures");
+    let done = work(&|Progress { done, total }| {
+        bar.set_length(total.unwrap_or(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    done
 }
 
 /// The folder of the user's that the system has for what can be made anew.

@@ -1,6 +1,10 @@
 //! `vultus train`: one file a verb.
 
+mod cross_validate;
 mod dashboard;
+mod evaluate;
+mod export;
+mod import;
 mod material;
 mod run;
 
@@ -28,11 +32,21 @@ pub(super) struct Args {
 enum Verb {
     Run(run::Args),
     Pretrain(run::PretrainArgs),
+    Finetune(run::FinetuneArgs),
+    CrossValidate(cross_validate::Args),
+    Evaluate(evaluate::Args),
+    Export(export::Args),
+    Import(import::Args),
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Run(args) => run::run(args, config),
         Verb::Pretrain(args) => run::pretrain(args, config),
+        Verb::Finetune(args) => run::finetune(args, config),
+        Verb::CrossValidate(args) => cross_validate::run(args, config),
+        Verb::Evaluate(args) => evaluate::run(args, config),
+        Verb::Export(args) => export::run(args),
+        Verb::Import(args) => import::run(args),
     }
 }

@@ -2,15 +2,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use vultus::config::Config;
+use burn::tensor::Device;
+use vultus::config::{Config, DeviceChoice};
+use vultus::infer::Runtime;
+use vultus::train::datasets::DatasetSpec;
+use vultus::train::evaluate::{Evaluation, Evaluator};
+use vultus::train::export::Export;
 use vultus::train::faces::Faces;
 use vultus::train::folds::{self, Split};
-use vultus::train::network::Network;
+use vultus::train::model;
+use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
-use vultus::train::run::{Parts, Run, default_folder, rooted, sets};
+use vultus::train::run::{Parts, Run, RunError, default_folder, rooted, sets};
+use vultus::train::trainer::Watch;
 
 use super::dashboard::Dashboard;
-use super::material::Options;
+use super::material::{Options, follow, provenance, threads};
 use crate::commands::signal::stop_on_signal;
 
 /// Follow a recipe from its data to a model: pre-train, fine-tune, evaluate, export
@@ -27,7 +34,7 @@ pub(super) struct Args {
 
     /// Evaluate the model on this set too, which nobody learns from: KIND:PATH; may be given again
     #[arg(long, value_name = "KIND:PATH")]
-    evaluate: Vec<vultus::train::datasets::DatasetSpec>,
+    evaluate: Vec<DatasetSpec>,
 }
 
 /// The first stage alone: representations from views
@@ -37,6 +44,19 @@ pub(super) struct Args {
 pub(super) struct PretrainArgs {
     #[command(flatten)]
     stage: StageArgs,
+}
+
+/// The second stage alone: classes, from the weights of a first stage or from nothing
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  vultus train finetune models/recipes/cl-mex.toml --data ~/faces --from runs/a/pretrain/network.safetensors")]
+pub(super) struct FinetuneArgs {
+    #[command(flatten)]
+    stage: StageArgs,
+
+    /// Begin with these weights [default: those that the first stage left in the folder, otherwise fresh ones]
+    #[arg(long, value_name = "FILE.safetensors")]
+    from: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -50,9 +70,16 @@ struct StageArgs {
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
+    /// What computes
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+
     #[command(flatten)]
     options: Options,
 }
+
+/// The weights that a stage leaves in its folder.
+const WEIGHTS: &str = "network.safetensors";
 
 /// A recipe with all that is needed to follow it.
 struct Begun {
@@ -60,7 +87,7 @@ struct Begun {
     folder: PathBuf,
     faces: Faces,
     parts: Parts,
-    device: burn::tensor::Device,
+    device: Device,
     dashboard: Dashboard,
 }
 
@@ -68,26 +95,43 @@ impl Begun {
     fn of(args: &StageArgs, config: &Config) -> anyhow::Result<Self> {
         let recipe = args.options.recipe(&args.recipe)?;
         let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
-        let device = burn::tensor::Device::flex().autodiff();
+        let device = device::open(args.device)?;
         let faces = args.options.faces(&sets(&recipe, &args.options.data), config)?;
         let split = Split { train: faces.all(), ..Split::default() };
         let parts = Parts::of(&rooted(&recipe, &args.options.data), &faces, &split)?;
-        tracing::info!("split by {}: {}", folds::division(&faces), parts.describe());
+        tracing::info!("split {}: {}", folds::division(&faces), parts.describe());
         write(&folder, "recipe.toml", &recipe.to_toml()?)?;
         write(&folder, "data.txt", &faces.report())?;
         let dashboard = Dashboard::new(&recipe.name, stop_on_signal()?);
         Ok(Self { recipe, folder, faces, parts, device, dashboard })
     }
 
+    fn fresh(&self) -> Network {
+        Network::new(&self.recipe.network, self.recipe.seed, &self.device)
+    }
+
     fn pretrain(&mut self) -> anyhow::Result<Network> {
-        let Self { recipe, folder, faces, parts, device, dashboard } = self;
-        let run = Run { recipe, faces, parts, device, folder };
-        Ok(run.pretrain(run.fresh(), dashboard)?)
+        let fresh = self.fresh();
+        self.stage("pretrain", fresh, |run, network, watch| run.pretrain(network, watch))
     }
 
     fn finetune(&mut self, network: Network) -> anyhow::Result<Network> {
+        self.stage("finetune", network, |run, network, watch| run.finetune(network, watch))
+    }
+
+    /// One stage, after which its weights lie in its folder.
+    fn stage(
+        &mut self,
+        name: &str,
+        network: Network,
+        stage: impl FnOnce(&Run<'_>, Network, &mut dyn Watch) -> Result<Network, RunError>,
+    ) -> anyhow::Result<Network> {
         let Self { recipe, folder, faces, parts, device, dashboard } = self;
-        Ok(Run { recipe, faces, parts, device, folder }.finetune(network, dashboard)?)
+        let network = stage(&Run { recipe, faces, parts, device, folder }, network, dashboard)?;
+        let file = folder.join(name).join(WEIGHTS);
+        network.save(&file)?;
+        tracing::info!("the weights after {name}: {}", file.display());
+        Ok(network)
     }
 }
 
@@ -108,9 +152,56 @@ pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let mut begun = Begun::of(&args.stage, config)?;
+    let left = begun.folder.join("pretrain").join(WEIGHTS);
+    let from = args.from.clone().or_else(|| left.is_file().then_some(left));
+    let network = match &from {
+        Some(file) => {
+            tracing::info!("begins with the weights of {}", file.display());
+            begun.fresh().load(file)?
+        }
+        None => {
+            tracing::info!("begins with fresh weights");
+            begun.fresh()
+        }
+    };
+    begun.finetune(network)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let mut begun = Begun::of(&args.stage, config)?;
-    let network = begun.pretrain()?;
-    begun.finetune(network)?;
+    let pretrained = match begun.recipe.pretrain {
+        Some(_) => begun.pretrain()?,
+        None => begun.fresh(),
+    };
+    let network = begun.finetune(pretrained)?;
+    let Begun { recipe, folder, faces, parts, .. } = &begun;
+
+    let temperature = model::temperature(&network, faces, &parts.finetune_validation);
+    let graph = network.graph();
+    let weights = std::fs::read(folder.join("finetune").join(WEIGHTS))?;
+    let write_model = |figures: Vec<Evaluation>| {
+        let card = model::card(recipe, &network, temperature, provenance(recipe.seed), figures);
+        Export { graph: &graph, weights: Some(&weights), card: &card }.write(&folder.join("model"))
+    };
+    let models = write_model(Vec::new())?;
+    let runtime = Runtime::start(args.stage.options.runtime(config))?;
+    let evaluator = Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
+    let evaluations = args.evaluate.iter().map(|set| follow(|on_progress| evaluator.evaluate(set, on_progress)));
+    let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
+    if !evaluations.is_empty() {
+        write_model(evaluations.clone())?;
+    }
+    let told = evaluations.iter().map(|evaluation| format!("\n{}", evaluation.to_markdown()));
+    let title = format!("# {}\n\n{}\n", recipe.name, provenance(recipe.seed).to_markdown());
+    let plots = "\n![Loss of the second stage](finetune/loss.svg)\n\n![Accuracy on people kept apart](finetune/accuracy.svg)\n";
+    write(folder, "report.md", &std::iter::once(title).chain(told).chain([plots.to_owned()]).collect::<String>())?;
+    tracing::info!(
+        "the model: {}; to run it: `[models] folder = \"{}\"` in vultus.toml",
+        folder.join("model").join(format!("{}.onnx", recipe.name)).display(),
+        folder.join("model").display()
+    );
     Ok(ExitCode::SUCCESS)
 }

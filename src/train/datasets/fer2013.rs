@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(pictures(&format!("fer2013:{path}{spec}")).0.len(), count, "{spec}");
         }
         let message = super::super::tests::message(&format!("fer2013:{path}#validation"));
-        assert!(message.contains("no part `validation`; it has train, test"), "{message}");
+        assert!(message.contains("no part `validation`, only these: [train, test]"), "{message}");
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! |---|---|---|
 //! | `kdef` | the folder of KDEF, or of pictures named as KDEF's are | |
 //! | `ddcf` | the folder of DDCF | `#FILE.toml`: how its files are named |
-//! | `fer2013` | a folder of class folders, one of its parts, or the CSV file | `#train`, `#validation`, `#test`, `#all` |
+//! | `fer2013` | class folders, parts with class folders, or the CSV file | `#train`, `#validation`, `#test`, `#all` |
 //! | `cmu` | the folder of the CMU Face Images | `#sunglasses`: take pictures with sunglasses too |
-//! | `classes` | a folder of class folders | `#whole`: they are crops already; `#subjects`: file names begin with the person |
+//! | `classes` | a folder of class folders | `#whole`: they are crops already; `#subjects`: names begin with the person |
 //! | `take` | a take, or a folder of takes | `#10fps`: so many frame sets a second (5) |
 
 mod classes;
@@ -42,16 +42,17 @@ pub enum DatasetError {
     NotThere { path: PathBuf, kind: Kind },
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{} has nothing of {kind}: looked for {}{}", .path.display(), .kind.looked_for(), advice(.path, *.looks_like))]
+    #[error("{} has nothing of {kind}: looked for {}{}",
+        .path.display(), .kind.looked_for(), advice(.path, *.looks_like))]
     Nothing { path: PathBuf, kind: Kind, looks_like: Option<Kind> },
     #[error("{} has the parts {}: say which, as in fer2013:{}#{}, or take them together with #all",
         .path.display(), .parts.join(", "), .path.display(), .parts.first().map_or("train", |part| part))]
     SeveralParts { path: PathBuf, parts: Vec<String> },
-    #[error("{} has no part `{part}`; it has {}", .path.display(), if .parts.is_empty() { "none".to_owned() } else { .parts.join(", ") })]
+    #[error("{} has no part `{part}`, only these: [{}]", .path.display(), .parts.join(", "))]
     NoPart { path: PathBuf, part: String, parts: Vec<String> },
     #[error("{}: {reason}", .path.display())]
     Invalid { path: PathBuf, reason: String },
-    #[error("{} is not understood: {reason}. Describe the names in a mapping file, and give ddcf:DIR#FILE.toml", .file.display())]
+    #[error("{} is not understood: {reason}. Describe the names in a mapping file: ddcf:DIR#FILE.toml", .file.display())]
     NotUnderstood { file: PathBuf, reason: String },
 }
 

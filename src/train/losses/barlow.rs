@@ -1,15 +1,16 @@
-//! Barlow Twins: two views of the same things are to agree in every component, and the components are to say different things.
+//! Barlow Twins: two views of the same things are to agree in every component, and the components are to say different
+//! things.
 
 use burn::tensor::Tensor;
 
 /// What the components' correlations with each other weigh (the usual value).
 pub const LAMBDA: f32 = 5e-3;
 
-/// `sum_k (1 - C_kk)^2 + lambda * sum_k sum_{l != k} C_kl^2`, C the correlations of the components of `first` with those of
-/// `second` over the batch: both (M, D), row n of the one the same thing as row n of the other.
+/// `sum_k (1 - C_kk)^2 + lambda * sum_k sum_{l != k} C_kl^2`, C the correlations of the components of `first` with
+/// those of `second` over the batch: both (M, D), row n of the one the same thing as row n of the other.
 ///
-/// J. Zbontar and others, "Barlow Twins", 2021, equation 1; it is for features that are not scaled to length 1. A component
-/// that is the same everywhere correlates with none.
+/// J. Zbontar and others, "Barlow Twins", 2021, equation 1; it is for features that are not scaled to length 1. A
+/// component that is the same everywhere correlates with none.
 #[must_use]
 pub fn barlow(first: Tensor<2>, second: Tensor<2>, lambda: f32) -> Tensor<1> {
     let [rows, width] = first.dims();

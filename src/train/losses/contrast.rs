@@ -25,12 +25,12 @@ const NOWHERE: f32 = -1e9;
 /// `vectors` is (M, D), of any length.
 ///
 /// ```text
-/// L = 1/|R| sum_{i in R} w(i)/|P(i)| sum_{p in P(i)} -log( exp(z_i.z_p/tau) / sum_{a in P(i) + N(i)} exp(z_i.z_a/tau) )
+/// L = 1/|R| sum_{i in R} w(i)/|P(i)| sum_{p in P(i)} -log( exp(z_i.z_p/tau) / sum_{a in P(i)+N(i)} exp(z_i.z_a/tau) )
 /// ```
-/// with z the vectors scaled to length 1, R the pictures with a positive, P(i) and N(i) the positives and negatives of i
-/// as `relation(i, j)` has them (a picture never counts for itself), and w(i) `weight`. P. Khosla and others,
-/// "Supervised Contrastive Learning", 2020, equation 2 (their "out" form); with one positive each it is NT-Xent (T. Chen and
-/// others, "SimCLR", 2020).
+/// with z the vectors scaled to length 1, R the pictures with a positive, P(i) and N(i) the positives and negatives of
+/// i as `relation(i, j)` has them (a picture never counts for itself), and w(i) `weight`. P. Khosla and others,
+/// "Supervised Contrastive Learning", 2020, equation 2 (their "out" form); with one positive each it is NT-Xent (T.
+/// Chen and others, "SimCLR", 2020).
 #[must_use]
 pub fn contrast(
     vectors: Tensor<2>,

@@ -3,8 +3,8 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
-/// `-sum_k t_k log softmax(scores)_k`, averaged over the rows that have a label, by the weight of its class; 0 if none has.
-/// `scores` is (M, K), `labels` M classes below K, `weights` one a class.
+/// `-sum_k t_k log softmax(scores)_k`, averaged over the rows that have a label, by the weight of its class; 0 if none
+/// has. `scores` is (M, K), `labels` M classes below K, `weights` one a class.
 ///
 /// With smoothing s, t is 1 - s + s / K at the label and s / K elsewhere (C. Szegedy and others, "Rethinking the
 /// Inception Architecture", 2016).

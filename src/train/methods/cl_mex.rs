@@ -4,7 +4,8 @@
 //! S. Roy, A. Etemad, "Self-supervised Contrastive Learning of Multi-view Facial Expressions" (CL-MEx), ICMI 2021, and
 //! "Contrastive Learning of View-invariant Representations for Facial Expressions Recognition" (ViewFX), ACM TOMM 2023.
 //! That simultaneous views are the positives, and that ViewFX adds a supervised contrastive and a Barlow Twins term, is
-//! read in their abstracts \[R\]. Their losses were not at hand: the forms here are a reconstruction \[I\], the figures \[O\].
+//! read in their abstracts \[R\]. Their losses were not at hand: the forms here are a reconstruction \[I\], the figures
+//! \[O\].
 
 use burn::tensor::{Int, Tensor};
 use rand::rngs::StdRng;
@@ -39,8 +40,8 @@ pub enum Positives {
 pub struct Settings {
     /// Instants a batch.
     pub scenes: usize,
-    /// Instants of each person in it, of different expressions where there are: with one alone, who it is would do to tell
-    /// the instants apart.
+    /// Instants of each person in it, of different expressions where there are: with one alone, who it is would do to
+    /// tell the instants apart.
     pub scenes_per_subject: usize,
     /// Views of each instant.
     pub views: usize,
@@ -50,7 +51,8 @@ pub struct Settings {
     pub positives: Positives,
     /// Temperature of the contrastive terms.
     pub temperature: f32,
-    /// Weight of the supervised contrastive term (ViewFX): pictures of one expression are to look alike. 0 is CL-MEx alone.
+    /// Weight of the supervised contrastive term (ViewFX): pictures of one expression are to look alike. 0 is CL-MEx
+    /// alone.
     pub alpha: f32,
     /// Weight of the Barlow Twins term (ViewFX) between two views of an instant. 0 is CL-MEx alone.
     pub beta: f32,
@@ -116,7 +118,7 @@ impl Settings {
         if found.len() < self.scenes {
             let Self { scenes, apart_s, .. } = self;
             notes.push(format!(
-                "a batch has about {} scenes, not {scenes}: there are no more of several views that are {apart_s} s apart",
+                "a batch has about {} scenes, not {scenes}: no more with several views are {apart_s} s apart",
                 found.len()
             ));
         }
@@ -152,7 +154,8 @@ impl Method for ClMex {
         scenes * views * augmentations
     }
 
-    /// Scene by scene, in it view by view: the rows of a scene stand together. A scene with too few views gives some twice.
+    /// Scene by scene, in it view by view: the rows of a scene stand together. A scene with too few views gives some
+    /// twice.
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
         let Settings { scenes: count, scenes_per_subject, views: per_scene, augmentations, positives, apart_s, .. } =
             self.settings;
@@ -214,6 +217,7 @@ mod tests {
 
     use super::super::tests::{outputs, rng};
     use super::*;
+    use crate::scene::Expression;
     use crate::train::faces::Face;
     use crate::train::sample;
 
@@ -223,9 +227,19 @@ mod tests {
         (method, batch)
     }
 
+    /// KDEF's two sessions: everybody shows every expression at two instants.
+    fn two_sessions(subjects: usize, views: usize) -> Faces {
+        let mut faces = sample::stills(subjects, views);
+        let scenes = subjects * Expression::COUNT;
+        let again = faces.faces.clone().into_iter().map(|face| Face { scene: face.scene + scenes, ..face });
+        faces.faces.extend(again);
+        faces.scenes = 2 * scenes;
+        faces
+    }
+
     #[test]
     fn a_group_is_one_instant_from_different_sides_and_people_come_with_several_expressions() {
-        let faces = sample::stills(12, 5);
+        let faces = two_sessions(12, 5);
         let (_, batch) = drawn(Settings::default(), &faces);
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         batch
@@ -264,11 +278,7 @@ mod tests {
 
     #[test]
     fn subject_expression_joins_both_sessions_of_a_person_and_no_two_people() {
-        let mut faces = sample::stills(4, 2);
-        // A second session: the same people with the same expressions at other instants.
-        let again = faces.faces.clone().into_iter().map(|face| Face { scene: face.scene + 28, ..face });
-        faces.faces.extend(again);
-        faces.scenes *= 2;
+        let faces = two_sessions(4, 2);
         let settings = Settings { positives: Positives::SubjectExpression, scenes: 56, ..Settings::default() };
         let (_, batch) = drawn(settings, &faces);
         let mut groups: BTreeMap<usize, BTreeSet<(usize, usize, usize)>> = BTreeMap::new();
@@ -299,6 +309,8 @@ mod tests {
         }
         let groups: BTreeSet<usize> = batch.group.iter().copied().collect();
         assert_eq!(times.len(), groups.len(), "one person a group");
+        let people: BTreeSet<Option<usize>> = times.keys().map(|(person, _)| *person).collect();
+        assert_eq!(people.len(), 2, "both are drawn");
         for ((person, group), time) in &times {
             let others = times.iter().filter(|((other, number), _)| other == person && number != group);
             others.for_each(|(_, other)| assert!((time - other).abs() >= 1.0, "{time} {other}"));

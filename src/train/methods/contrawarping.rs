@@ -1,10 +1,11 @@
-//! ContraWarping-style learning: a picture that is otherwise framed and lit shows the same expression, a picture that is bent
-//! at brows, eyes and mouth does not.
+//! ContraWarping-style learning: a picture that is otherwise framed and lit shows the same expression, a picture that
+//! is bent at brows, eyes and mouth does not.
 //!
-//! F. Xue, Y. Sun, Y. Yang, "Unsupervised Facial Expression Representation Learning with Contrastive Local Warping", 2023.
-//! That global transforms are the positives and local warps of the same picture the negatives is read in the abstract
-//! \[R\]; the loss was not at hand. This is a reconstruction: InfoNCE with the picture's own warped copies as negatives \[O\].
-//! The authors' checkpoint is named after BYOL, which needs a second, averaged network: it is not done here.
+//! F. Xue, Y. Sun, Y. Yang, "Unsupervised Facial Expression Representation Learning with Contrastive Local Warping",
+//! 2023. That global transforms are the positives and local warps of the same picture the negatives is read in the
+//! abstract \[R\]; the loss was not at hand. This is a reconstruction: InfoNCE with the picture's own warped copies as
+//! negatives \[O\]. The authors' checkpoint is named after BYOL, which needs a second, averaged network: it is not done
+//! here.
 
 use rand::Rng;
 use rand::rngs::StdRng;

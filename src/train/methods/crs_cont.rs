@@ -1,10 +1,10 @@
-//! CRS-CONT: learning from coarse classes (positive, negative, neutral, surprise), so that the encoder serves sets whose fine
-//! classes differ.
+//! CRS-CONT: learning from coarse classes (positive, negative, neutral, surprise), so that the encoder serves sets
+//! whose fine classes differ.
 //!
-//! H. Li and others, "CRS-CONT: A Well-Trained General Encoder for Facial Expression Analysis", IEEE TIP 2022. Terms and figures are those
-//! of the released code \[C\]: the contrastive loss of coarse classes, the negative one at half weight; the cross-entropy of the first
-//! crop; 0.4 times the contrast of the predictions. Which expression is of which coarse class is \[O\], and so is that faces of
-//! rare classes are drawn more often.
+//! H. Li and others, "CRS-CONT: A Well-Trained General Encoder for Facial Expression Analysis", IEEE TIP 2022. Terms
+//! and figures are those of the released code \[C\]: the contrastive loss of coarse classes, the negative one at half
+//! weight; the cross-entropy of the first crop; 0.4 times the contrast of the predictions. Which expression is of which
+//! coarse class is \[O\], and so is that faces of rare classes are drawn more often.
 
 use burn::tensor::activation::softmax;
 use rand::Rng;

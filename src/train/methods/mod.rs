@@ -2,8 +2,8 @@
 //!
 //! | method | positives | negatives | labels |
 //! |---|---|---|---|
-//! | [`cl_mex`] | other views of the same instant | other instants, of the same people too | none (ViewFX's term: some) |
-//! | [`ssl_fer`] | a moment earlier or later, or another camera; swapped faces | other faces, of the same person too | none |
+//! | [`cl_mex`] | other views of the same instant | other instants, of the same people too | none (`alpha`: some) |
+//! | [`ssl_fer`] | a moment before or after, or another camera; swapped | other faces, of the same person too | none |
 //! | [`contrawarping`] | the same picture otherwise framed and lit | the same picture locally warped | none |
 //! | [`crs_cont`] | the same coarse class | the other coarse classes | all |
 //! | [`simclr`] | the same picture | other pictures | none |
@@ -14,6 +14,7 @@
 pub mod cl_mex;
 pub mod contrawarping;
 pub mod crs_cont;
+mod neighbours;
 pub mod scenes;
 pub mod simclr;
 pub mod ssl_fer;
@@ -40,8 +41,9 @@ pub trait Method: Send + Sync {
     /// Pictures of a batch, if there are enough to draw from.
     fn pictures(&self) -> usize;
 
-    /// A batch of the faces whose indices are in `pool`; an index that stands there several times is drawn more often where
-    /// single pictures are drawn. A small pool gives a smaller batch, perhaps an empty one, which the network cannot look at.
+    /// A batch of the faces whose indices are in `pool`; an index that stands there several times is drawn more often
+    /// where single pictures are drawn. A small pool gives a smaller batch, perhaps an empty one, which the network
+    /// cannot look at.
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch;
 
     /// The loss of the network's `outputs` for `batch`, which is not empty; it is finite whatever the batch.

@@ -43,9 +43,9 @@ pub fn scenes(faces: &Faces, pool: &[usize]) -> Vec<Scene> {
     found.into_values().collect()
 }
 
-/// Up to `count` of `scenes`, `per_subject` of each person if there are enough people, more if there are not, and as many
-/// different expressions of a person as there are. Instants of a person less than `apart_s` seconds apart are not both drawn:
-/// they look alike, and would be told apart in vain.
+/// Up to `count` of `scenes`, `per_subject` of each person if there are enough people, more if there are not, and as
+/// many different expressions of a person as there are. Instants of a person less than `apart_s` seconds apart are not
+/// both drawn: they look alike, and would be told apart in vain.
 pub fn draw_by_subject(
     scenes: Vec<Scene>,
     count: usize,

@@ -1,15 +1,16 @@
-//! SSL-FER: SimCLR whose positives are other pictures of the same expression and whose negatives include the same person.
+//! SSL-FER: SimCLR whose positives are other pictures of the same expression and whose negatives include the same
+//! person.
 //!
-//! Z. Shu, X. Gu, G.-Z. Yang, B. Lo, "Revisiting Self-Supervised Contrastive Learning for Facial Expression Recognition", BMVC
-//! 2022. Rules and figures are those of the released code \[C\] unless marked:
+//! Z. Shu, X. Gu, G.-Z. Yang, B. Lo, "Revisiting Self-Supervised Contrastive Learning for Facial Expression
+//! Recognition", BMVC 2022. Rules and figures are those of the released code \[C\] unless marked:
 //!
-//! * *TimeAug*: the positive is a moment earlier or later, 0.5 to 1.4 s, short times more often; with several cameras it may be
-//!   the same instant by another one \[O\].
+//! * *TimeAug*: the positive is a moment earlier or later, 0.5 to 1.4 s, short times more often; with several cameras
+//!   it may be the same instant by another one \[O\].
 //! * *HardNeg*: every picture comes with one of the same person at least 3 s away, or with another expression \[O\].
 //! * *FaceSwap*: the positive and the hard negative's positive get the outline of the same foreign face.
 //! * *MaskFN*: the picture whose eyes and mouth look most alike is no negative, but a second positive of less weight.
+//!   It is never the hard negative, which looks alike because it is the same person \[O\].
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use rand::rngs::StdRng;
@@ -18,6 +19,7 @@ use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::neighbours::{Neighbours, clips};
 use super::{Loss, Method};
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::descriptors::{descriptor, similarity};
@@ -26,12 +28,6 @@ use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
 use crate::train::losses::contrast::contrast;
 use crate::train::network::Outputs;
-use crate::train::swap::{are_turned_alike, can_swap};
-
-/// Seconds between two frames of the code's clips; offsets in time are multiples of it.
-const FRAME_S: f64 = 6.0 / 25.0;
-/// Frames to a positive, and how often each is drawn (of 15): the code's falling law.
-const OFFSETS: [(f64, u32); 5] = [(2.0, 5), (3.0, 4), (4.0, 3), (5.0, 2), (6.0, 1)];
 
 /// Where positives come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,15 +91,8 @@ impl Settings {
     }
 
     pub(super) fn prepare(self, faces: &Faces, pool: &[usize]) -> Result<SslFer, String> {
-        let mut clips = BTreeMap::new();
-        let clip = faces.faces.iter().map(|face| {
-            let key = (face.set, face.subject, face.view, face.source.parent().map(ToOwned::to_owned));
-            let next = clips.len();
-            *clips.entry(key).or_insert(next)
-        });
-        let clip = clip.collect();
         let descriptors = if self.cancel > 0.0 { faces.faces.par_iter().map(descriptor).collect() } else { Vec::new() };
-        let mut method = SslFer { settings: self, clip, descriptors, notes: Vec::new() };
+        let mut method = SslFer { settings: self, clip: clips(faces), descriptors, notes: Vec::new() };
         method.take_stock(faces, pool)?;
         Ok(method)
     }
@@ -112,64 +101,26 @@ impl Settings {
 /// SSL-FER on some faces.
 pub(super) struct SslFer {
     settings: Settings,
-    /// The clip of each face: pictures of one person by one camera in one go.
+    /// The clip of each face.
     clip: Vec<usize>,
     /// What eyes and mouth of each face look like; none of any without MaskFN.
     descriptors: Vec<Option<Vec<f32>>>,
     notes: Vec<String>,
 }
 
-/// The faces that a batch is drawn from, by what belongs together.
-struct Pool<'a> {
-    faces: &'a Faces,
-    /// Of each clip its faces and their times, in the order of time.
-    clips: BTreeMap<usize, Vec<(f64, usize)>>,
-    /// Of each person at each instant the faces.
-    instants: BTreeMap<(Option<usize>, usize), Vec<usize>>,
-    /// Of each person the faces.
-    people: BTreeMap<usize, Vec<usize>>,
-    /// Faces that others can be swapped into.
-    outers: Vec<usize>,
-}
-
 impl SslFer {
-    fn pool<'a>(&self, faces: &'a Faces, pool: &[usize]) -> Pool<'a> {
-        let indices: BTreeSet<usize> = pool.iter().copied().filter(|index| *index < faces.faces.len()).collect();
-        let mut found = Pool {
-            faces,
-            clips: BTreeMap::new(),
-            instants: BTreeMap::new(),
-            people: BTreeMap::new(),
-            outers: Vec::new(),
-        };
-        for index in indices {
-            let face = &faces.faces[index];
-            found.instants.entry((face.subject, face.scene)).or_default().push(index);
-            if let Some(time) = face.time_s {
-                found.clips.entry(self.clip[index]).or_default().push((time, index));
-            }
-            if let Some(subject) = face.subject {
-                found.people.entry(subject).or_default().push(index);
-            }
-            if can_swap(face) {
-                found.outers.push(index);
-            }
-        }
-        found.clips.values_mut().for_each(|clip| clip.sort_by(|(one, _), (other, _)| one.total_cmp(other)));
-        found
-    }
-
     /// Notes what these faces do not allow.
     fn take_stock(&mut self, faces: &Faces, indices: &[usize]) -> Result<(), String> {
-        let pool = self.pool(faces, indices);
-        let has_time = pool.clips.values().any(|clip| clip.len() >= 2);
-        let has_views = pool.instants.values().any(|faces| faces.len() >= 2);
+        let pool = Neighbours::of(faces, &self.clip, indices);
+        let (has_time, has_views) = (pool.have_time(), pool.have_views());
         let mut notes = Vec::new();
         match self.settings.positives {
             Positives::Time if !has_time => {
-                return Err("none of them has a neighbour in time, as stills have none. Name a take in `data.pretrain`, or set \
-                            `positives` to \"view\" or \"any\""
-                    .to_owned());
+                return Err(
+                    "none of them has a neighbour in time, as stills have none. Name a take in `data.pretrain`, or \
+                            set `positives` to \"view\" or \"any\""
+                        .to_owned(),
+                );
             }
             Positives::View if !has_views => {
                 return Err(
@@ -190,17 +141,14 @@ impl SslFer {
             }
             _ => {}
         }
-        if self.settings.hard_negatives {
-            let can = |face: usize| !pool.hard_negatives(face, &self.clip, self.settings.apart_s).is_empty();
-            if !indices.iter().any(|&face| can(face)) {
-                return Err(
-                    "HardNeg needs pictures of the same person at another time or with another expression, and there \
-                            are none. Set `hard_negatives` to false"
-                        .to_owned(),
-                );
-            }
+        if self.settings.hard_negatives && !pool.have_hard_negatives(self.settings.apart_s) {
+            return Err(
+                "HardNeg needs pictures of the same person at another time or with another expression, and there are \
+                        none. Set `hard_negatives` to false"
+                    .to_owned(),
+            );
         }
-        if self.settings.swap > 0.0 && (pool.outers.is_empty() || pool.people.len() < 2) {
+        if self.settings.swap > 0.0 && !pool.have_outers() {
             notes.push("FaceSwap: no two people with landmarks of frontal faces; nothing is swapped".to_owned());
         }
         if self.settings.cancel > 0.0 && self.descriptors.iter().all(Option::is_none) {
@@ -215,12 +163,12 @@ impl SslFer {
         1 + usize::from(self.settings.hard_negatives)
     }
 
-    fn positive(&self, pool: &Pool<'_>, face: usize, rng: &mut StdRng) -> Option<usize> {
+    fn positive(&self, pool: &Neighbours<'_>, face: usize, rng: &mut StdRng) -> Option<usize> {
         match self.settings.positives {
-            Positives::Time => pool.moment(face, &self.clip, rng),
+            Positives::Time => pool.moment(face, rng),
             Positives::View => pool.other_view(face, rng),
             Positives::Any => {
-                let moment = pool.moment(face, &self.clip, rng);
+                let moment = pool.moment(face, rng);
                 moment.or_else(|| pool.other_view(face, rng)).or(Some(face))
             }
         }
@@ -240,60 +188,6 @@ impl SslFer {
     }
 }
 
-impl Pool<'_> {
-    /// The face a moment before or after.
-    fn moment(&self, face: usize, clip: &[usize], rng: &mut StdRng) -> Option<usize> {
-        let time = self.faces.faces[face].time_s?;
-        let clip = self.clips.get(&clip[face])?;
-        let (frames, _) = OFFSETS.choose_weighted(rng, |(_, weight)| *weight).ok()?;
-        let forward = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
-        // The nearest face to the wanted time, if it is nearer than half a frame of the code's clips.
-        let at = |wanted: f64| {
-            let place = clip.partition_point(|(time, _)| *time < wanted);
-            let around = clip[place.saturating_sub(1)..].iter().take(2);
-            let near = around.filter(|(time, other)| (time - wanted).abs() <= FRAME_S / 2.0 && *other != face);
-            near.min_by(|(one, _), (other, _)| (one - wanted).abs().total_cmp(&(other - wanted).abs()))
-        };
-        let offset = forward * frames * FRAME_S;
-        at(time + offset).or_else(|| at(time - offset)).map(|(_, face)| *face)
-    }
-
-    /// The same instant by another camera.
-    fn other_view(&self, face: usize, rng: &mut StdRng) -> Option<usize> {
-        let key = (self.faces.faces[face].subject, self.faces.faces[face].scene);
-        let others: Vec<usize> = self.instants.get(&key)?.iter().copied().filter(|other| *other != face).collect();
-        others.choose(rng).copied()
-    }
-
-    /// The same person long before or after in the clip; of a still, with another expression, from the same side if there is
-    /// such a picture: the angle is not to tell it apart.
-    fn hard_negatives(&self, face: usize, clip: &[usize], apart_s: f64) -> Vec<usize> {
-        let own = &self.faces.faces[face];
-        if let Some(time) = own.time_s {
-            let clip = self.clips.get(&clip[face]).map_or(&[][..], Vec::as_slice);
-            let is_far = |(other, _): &&(f64, usize)| (other - time).abs() >= apart_s;
-            return clip.iter().filter(is_far).map(|(_, face)| *face).collect();
-        }
-        let (Some(subject), Some(expression)) = (own.subject, own.expression) else { return Vec::new() };
-        let others = self.people.get(&subject).map_or(&[][..], Vec::as_slice);
-        let differs = |other: &usize| self.faces.faces[*other].expression.is_some_and(|other| other != expression);
-        let (same_view, other_view): (Vec<usize>, Vec<usize>) =
-            others.iter().copied().filter(differs).partition(|other| self.faces.faces[*other].view == own.view);
-        if same_view.is_empty() { other_view } else { same_view }
-    }
-
-    /// A face of somebody else who looks in about the same direction, for `inner` to be swapped into.
-    fn outer(&self, inner: usize, rng: &mut StdRng) -> Option<usize> {
-        let inner = &self.faces.faces[inner];
-        let fits = |outer: &usize| {
-            let outer = &self.faces.faces[*outer];
-            (outer.subject.is_none() || outer.subject != inner.subject) && are_turned_alike(inner, outer)
-        };
-        let outers: Vec<usize> = self.outers.iter().copied().filter(fits).collect();
-        outers.choose(rng).copied()
-    }
-}
-
 impl Method for SslFer {
     fn pictures(&self) -> usize {
         self.settings.anchors * 2 * self.pairs()
@@ -301,7 +195,7 @@ impl Method for SslFer {
 
     /// Anchor, positive, hard negative, its positive; the groups of the two pairs are 2n and 2n + 1.
     fn draw(&self, faces: &Faces, indices: &[usize], rng: &mut StdRng) -> Batch {
-        let pool = self.pool(faces, indices);
+        let pool = Neighbours::of(faces, &self.clip, indices);
         let mut order = indices.to_vec();
         order.shuffle(rng);
         let mut batch = Batch::default();
@@ -316,7 +210,7 @@ impl Method for SslFer {
                 continue;
             }
             let hard_negative = match self.settings.hard_negatives {
-                true => pool.hard_negatives(anchor, &self.clip, self.settings.apart_s).choose(rng).copied(),
+                true => pool.hard_negatives(anchor, self.settings.apart_s).choose(rng).copied(),
                 false => None,
             };
             let mut pairs = Vec::new();
@@ -369,6 +263,7 @@ impl Method for SslFer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::neighbours::FRAME_S;
     use super::super::tests::{outputs, rng};
     use super::*;
     use crate::scene::Expression;
@@ -403,8 +298,8 @@ mod tests {
             }
             let total: usize = counts.iter().sum();
             let shares = counts.map(|count| count as f64 / total as f64);
-            for (share, (_, weight)) in shares.iter().zip(OFFSETS) {
-                assert!((share - f64::from(weight) / 15.0).abs() < 0.06, "at {rate} per second: {shares:?}");
+            for (share, fifteenths) in shares.iter().zip([5.0, 4.0, 3.0, 2.0, 1.0]) {
+                assert!((share - fifteenths / 15.0).abs() < 0.06, "at {rate} per second: {shares:?}");
             }
         }
     }
@@ -472,6 +367,20 @@ mod tests {
             right += usize::from(batch.label[row] == batch.label[look_alike]);
         }
         assert!(right > look_alikes.len() * 9 / 10, "{right} of {}", look_alikes.len());
+    }
+
+    #[test]
+    fn the_hard_negative_is_no_look_alike_however_alike_it_looks() {
+        let mut faces = sample::stills(8, 2);
+        // Nobody moves a muscle.
+        for face in &mut faces.faces {
+            face.crop = sample::crop(10 * face.subject.unwrap() as u8, 3.0 + 2.0 * face.subject.unwrap() as f32);
+        }
+        let method = method(Settings::default(), &faces);
+        let batch = method.draw(&faces, &faces.all(), &mut rng(3));
+        for (row, look_alike) in method.look_alikes(&batch).into_iter().enumerate() {
+            assert_ne!(Some(row / 4), look_alike.map(|other| other / 4));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use burn::tensor::wgpu::WgpuInitError;
 use burn::tensor::{Device, DeviceKind};
 
 use crate::config::DeviceChoice;
+use crate::infer::gpu_hardware_present;
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,8 @@ pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
     let emulated = [DeviceKind::Cpu];
     let kinds: &[&[DeviceKind]] = match choice {
         DeviceChoice::Cpu => &[],
+        // To look for one where there is none costs seconds, and the drivers talk.
+        DeviceChoice::Auto if !gpu_hardware_present() => &[],
         DeviceChoice::Auto => &[&HARDWARE],
         DeviceChoice::Gpu => &[&HARDWARE, &emulated],
     };

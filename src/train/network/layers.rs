@@ -39,12 +39,11 @@ pub fn conv(
     Conv2d { weight: parameter(weights, [filters, channels, kernel, kernel], device), ..config.init(device) }
 }
 
-/// A batch normalisation whose output begins with a deviation of `gamma`.
-pub fn norm(channels: usize, gamma: f32, device: &Device) -> BatchNorm {
-    BatchNorm {
-        gamma: parameter(vec![gamma; channels], [channels], device),
-        ..BatchNormConfig::new(channels).init(device)
-    }
+/// A batch normalisation that begins with a gain of 1, also at the end of a block: from 0, which lets blocks begin as the
+/// way past them, AdamW leaves it no faster than a learning rate a step. After 79 steps at 0.001 on rendered faces
+/// the loss was 1.78 instead of 0.76.
+pub fn norm(channels: usize, device: &Device) -> BatchNorm {
+    BatchNormConfig::new(channels).init(device)
 }
 
 /// A fully connected layer, drawn uniformly from within one over the square root of its inputs (PyTorch's default).

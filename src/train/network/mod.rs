@@ -3,10 +3,11 @@
 mod architecture;
 mod average;
 pub mod device;
+mod graph;
 mod kernels;
 mod layers;
 mod resnet;
-mod weights;
+pub mod weights;
 
 use burn::module::{Module, ParamGroup};
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
@@ -70,7 +71,7 @@ impl Network {
             encoder: Encoder::new(architecture, &mut random, device),
             projection: Projection {
                 linear1: layers::linear(&mut random, width, width, device),
-                bn1: layers::norm(width, 1.0, device),
+                bn1: layers::norm(width, device),
                 linear2: layers::linear(&mut random, width, PROJECTION, device),
             },
             classifier: layers::linear(&mut random, width, CLASSES, device),

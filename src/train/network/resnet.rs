@@ -12,25 +12,25 @@ use super::layers::{conv, convolve, mean, norm, normalise, pool, standardise};
 /// Turns pictures into embeddings.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    layer1: Vec<Block>,
-    layer2: Vec<Block>,
-    layer3: Vec<Block>,
-    layer4: Vec<Block>,
+    pub(super) conv1: Conv2d,
+    pub(super) bn1: BatchNorm,
+    pub(super) layer1: Vec<Block>,
+    pub(super) layer2: Vec<Block>,
+    pub(super) layer3: Vec<Block>,
+    pub(super) layer4: Vec<Block>,
     #[module(skip)]
-    pools: bool,
+    pub(super) pools: bool,
 }
 
 /// Two convolutions of 3x3, and a way past them.
 #[derive(Module, Debug)]
 pub struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
+    pub(super) conv1: Conv2d,
+    pub(super) bn1: BatchNorm,
+    pub(super) conv2: Conv2d,
+    pub(super) bn2: BatchNorm,
     /// The way past where the size or the number of channels changes.
-    downsample: Option<(Conv2d, BatchNorm)>,
+    pub(super) downsample: Option<(Conv2d, BatchNorm)>,
 }
 
 impl Encoder {
@@ -55,7 +55,7 @@ impl Encoder {
         let [one, two, three, four] = architecture.widths();
         let (layer1, layer2) = (stage(one, 1), stage(two, 2));
         let (layer3, layer4) = (stage(three, 2), stage(four, 2));
-        Self { conv1, bn1: norm(first, 1.0, device), layer1, layer2, layer3, layer4, pools }
+        Self { conv1, bn1: norm(first, device), layer1, layer2, layer3, layer4, pools }
     }
 
     /// Embeddings (image, value) of pictures (image, 1, row, column).
@@ -73,14 +73,12 @@ impl Encoder {
 }
 
 impl Block {
-    /// The last gain is 0 at first: the block begins as the way past it (P. Goyal et al., "Accurate, large minibatch
-    /// SGD", 2017).
     fn new(random: &mut StdRng, channels: usize, width: usize, stride: usize, device: &Device) -> Self {
         let conv1 = conv(random, channels, width, 3, stride, device);
         let conv2 = conv(random, width, width, 3, 1, device);
         let changes = stride != 1 || channels != width;
-        let downsample = changes.then(|| (conv(random, channels, width, 1, stride, device), norm(width, 1.0, device)));
-        Self { conv1, bn1: norm(width, 1.0, device), conv2, bn2: norm(width, 0.0, device), downsample }
+        let downsample = changes.then(|| (conv(random, channels, width, 1, stride, device), norm(width, device)));
+        Self { conv1, bn1: norm(width, device), conv2, bn2: norm(width, device), downsample }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {

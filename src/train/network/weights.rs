@@ -87,7 +87,6 @@ impl Network {
         let mut store = SafetensorsStore::from_file(path)
             .overwrite(true)
             .clear_metadata()
-            .metadata("format", "pt")
             .metadata(ARCHITECTURE, architecture)
             .with_to_adapter(BurnToPyTorchAdapter);
         self.valid().save_into(&mut store).map_err(|error| failed(error.to_string()))

@@ -1,7 +1,7 @@
 //! Prepared faces on disk: one file a data set, named after what it was made of.
 //!
 //! ```text
-//! "vultus faces\n"  key (32 bytes)  length of the table (8 bytes, little-endian)  table (JSON)  pixels of all crops  sha256
+//! "vultus faces\n"  key (32 bytes)  bytes of the table (8 bytes, little-endian)  table (JSON)  pixels  sha256
 //! ```
 //!
 //! The key is the sha256 of the listing with each file's size and time, of the detector and its settings, and of

@@ -15,6 +15,9 @@ use crate::infer::InferError;
 use crate::record::file_name;
 use crate::train::datasets::{self, Picture, Place, fer2013};
 
+/// What a picture gives, with its place among the pictures.
+type Numbered<T> = (usize, Found<T>);
+
 pub(super) fn look<K: Keep>(
     with: &Preparation<'_>,
     root: &Path,
@@ -30,7 +33,7 @@ pub(super) fn look<K: Keep>(
 
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let total = Some(pictures.len() as u64);
-    let work = |looker: &mut Looker<K>| -> Result<Vec<(usize, Found<K::Kept>)>, InferError> {
+    let work = |looker: &mut Looker<K>| -> Result<Vec<Numbered<K::Kept>>, InferError> {
         let mut found = Vec::new();
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +46,7 @@ pub(super) fn look<K: Keep>(
     let mut found: Vec<_> = parts.into_iter().flatten().collect();
     found.sort_unstable_by_key(|(n, _)| *n);
 
-    let looked = |((_, found), picture): ((usize, Found<K::Kept>), &Picture)| {
+    let looked = |((_, found), picture): (Numbered<K::Kept>, &Picture)| {
         let source = match &picture.place {
             Place::File(file) => file.clone(),
             Place::Row { number, .. } => PathBuf::from(format!("{}#{number}", file_name(root))),

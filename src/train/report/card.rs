@@ -15,7 +15,7 @@ pub struct Source {
 }
 
 /// All that is to be said of a model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Card {
     /// The model's name.
     pub name: String,

@@ -260,7 +260,10 @@ impl Backward<Flex, 4> for NormaliseBackward {
         if let Some(y) = y {
             normalisation::mask(&mut dy, &values(&y));
         }
-        let found = normalisation::gradients(&dy, &values(&x), &statistics, &values(&scale), epsilon);
+        if let Some(node) = residual {
+            gradients.register::<Flex>(node.id, tensor(dy.clone(), x.shape()));
+        }
+        let found = normalisation::gradients(dy, &values(&x), &statistics, &values(&scale), epsilon);
         if let Some(node) = input {
             gradients.register::<Flex>(node.id, tensor(found.input, x.shape()));
         }
@@ -269,9 +272,6 @@ impl Backward<Flex, 4> for NormaliseBackward {
         }
         if let Some(node) = beta {
             gradients.register::<Flex>(node.id, vector(found.beta));
-        }
-        if let Some(node) = residual {
-            gradients.register::<Flex>(node.id, tensor(dy, x.shape()));
         }
     }
 }

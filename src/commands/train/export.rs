@@ -1,0 +1,48 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use vultus::train::export::Export;
+use vultus::train::model;
+use vultus::train::network::weights::architecture;
+use vultus::train::network::{Network, device};
+
+use super::material::{Options, provenance};
+
+/// Make a model (ONNX, model card, manifest entry) of the weights that a stage left
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  vultus train export runs/a/finetune/network.safetensors --recipe runs/a/recipe.toml --output runs/a/model")]
+pub(super) struct Args {
+    /// The weights
+    #[arg(value_name = "FILE.safetensors")]
+    weights: PathBuf,
+
+    /// The recipe that they were made by: it names the model, its data and their terms
+    #[arg(long, value_name = "RECIPE")]
+    recipe: PathBuf,
+
+    /// Divide the class scores by this: above 1 the model is less sure of itself
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    temperature: f32,
+
+    /// Write into this folder of models; its other models stay
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if !(0.01..=100.0).contains(&args.temperature) {
+        anyhow::bail!("`--temperature` must be between 0.01 and 100");
+    }
+    let recipe = args.options.recipe(&args.recipe)?;
+    let network = Network::new(&architecture(&args.weights)?, recipe.seed, &device::cpu()).load(&args.weights)?;
+    let weights = std::fs::read(&args.weights).with_context(|| format!("cannot read {}", args.weights.display()))?;
+    let card = model::card(&recipe, &network, args.temperature, provenance(recipe.seed), Vec::new());
+    let models = Export { graph: &network.graph(), weights: Some(&weights), card: &card }.write(&args.output)?;
+    tracing::info!("exported {} into {}", models.encoder.name, args.output.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,91 @@
+//! From a trained network to a model: how sure it may be, what is said of it, and its files.
+
+use burn::module::Module;
+
+use super::datasets::Kind;
+use super::evaluate::Evaluation;
+use super::faces::Faces;
+use super::metrics::{Answer, fit_temperature};
+use super::network::Network;
+use super::recipe::{Portion, Recipe};
+use super::report::Run;
+use super::report::card::{Card, Source};
+use super::trainer::read;
+
+/// Temperature of the class scores, fitted on those of `faces` that nobody learnt from (`validation`); 1 without any.
+#[must_use]
+pub fn temperature(network: &Network, faces: &Faces, validation: &[usize]) -> f32 {
+    let labelled: Vec<usize> =
+        validation.iter().copied().filter(|&face| faces.faces[face].expression.is_some()).collect();
+    let readings = read(network, faces, &labelled);
+    let answers: Vec<Answer> = labelled
+        .iter()
+        .zip(readings)
+        .filter_map(|(&face, reading)| {
+            let face = &faces.faces[face];
+            let (subject, scene, view) = (face.subject, face.scene, face.view);
+            Some(Answer { subject, scene, view, truth: face.expression?, logits: Some(reading.logits) })
+        })
+        .collect();
+    fit_temperature(&answers)
+}
+
+/// What is to be said of a network that `recipe` made.
+#[must_use]
+pub fn card(recipe: &Recipe, network: &Network, temperature: f32, run: Run, figures: Vec<Evaluation>) -> Card {
+    let how = match &recipe.pretrain {
+        Some(stage) => format!("pre-trained by `{}` and fine-tuned", stage.method.name()),
+        None => "trained on labels alone".to_owned(),
+    };
+    let parameters = network.num_params() as f64 / 1e6;
+    let summary = format!("{} A {}, {parameters:.2} million parameters, {how}.", recipe.about, network.architecture());
+    let first = recipe.data.pretrain.iter().map(|portion| (portion, "first stage"));
+    let second = recipe.data.finetune.iter().map(|portion| (portion, "second stage"));
+    let data: Vec<Source> = first.chain(second).map(|(portion, part)| source(portion, part)).collect();
+    let licence = if data.iter().all(|source| source.terms == OWN_TERMS) {
+        OWN_TERMS.to_owned()
+    } else {
+        "the weights are under the terms of the data that they were learnt from, which stand under `data`".to_owned()
+    };
+    Card {
+        name: recipe.name.clone(),
+        summary: summary.trim_start().to_owned(),
+        licence,
+        side: network.side(),
+        embedding: network.architecture().embedding(),
+        temperature,
+        data,
+        recipe: recipe.to_toml().unwrap_or_default(),
+        run,
+        figures,
+        limits: LIMITS.map(str::to_owned).into(),
+    }
+}
+
+/// Terms of what the project has made itself.
+pub const OWN_TERMS: &str = "MIT OR Apache-2.0";
+
+const LIMITS: [&str; 3] = [
+    "It knows seven acted or posed expressions and nothing between them; what a face does in daily life is often none of them.",
+    "It does as well on people, cameras and light as they resemble what it was trained on. Evaluate it on your own before you rely on it.",
+    "Figures on rendered faces say that the machinery works, and nothing of people.",
+];
+
+fn source(portion: &Portion, part: &str) -> Source {
+    let terms = portion.terms.clone().unwrap_or_else(|| usual_terms(portion.set.kind).to_owned());
+    Source { name: portion.set.name(), part: part.to_owned(), terms }
+}
+
+/// Terms of the sets that go by these names, unless a recipe says otherwise.
+fn usual_terms(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Kdef => "KDEF (Lundqvist, Flykt, Öhman 1998): for non-commercial research, by its owners' licence",
+        Kind::Ddcf => "DDCF (Dalrymple, Gomez, Duchaine 2013): for research, by its owners' licence",
+        Kind::Fer2013 => {
+            "FER2013 (Goodfellow and others 2013): data of a research challenge, photographs collected from the web whose rights are \
+             their owners'"
+        }
+        Kind::Cmu => "CMU Face Images (T. Mitchell, UCI Machine Learning Repository): CC BY 4.0",
+        Kind::Classes | Kind::Take => "your own data: what the people in it agreed to",
+    }
+}
