@@ -1,20 +1,14 @@
-//! The 2-D convolution, its gradients, and how they keep a core's multipliers busy.
+//! The 2-D convolution and its gradients.
 //!
-//! All three are sums of outer products held in registers: a tile of [`TILE`] pixels (or of [`TILE`] rows of the
-//! weights) by [`WIDTH`] channels. Nothing is unfolded and nothing is padded: a tile knows where each of its pixels'
-//! neighbours lies, and that some lie outside. Every sum is taken in an order that neither the number of threads
-//! nor their timing changes.
+//! Nothing is unfolded and nothing is padded: a tile knows where each of its pixels' neighbours lies, and that some lie
+//! outside. Every sum is taken in an order that neither the number of threads nor their timing changes.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Channels of a tile: two AVX-512 registers. Numbers of output channels are multiples of it.
-pub const WIDTH: usize = 32;
-/// Pixels of a tile. AVX-512 holds its 16 sums in registers at once (with 12 pixels, 24 sums, the compiler spills them, at
-/// 40 % of the speed); narrower registers take it in parts.
-const TILE: usize = 8;
-/// An offset that lies in no slice.
-const OUTSIDE: usize = usize::MAX / 2;
+use super::tile::{Pass, Sums, TILE, WIDTH, add_product};
+use super::winograd;
+
 /// Pixels that a task works on at least, so that weights are read seldom and tiles are full.
 const TASK_PIXELS: usize = 128;
 /// Pixels whose products are summed up in registers before they are added to the gradient.
@@ -39,17 +33,6 @@ pub struct Convolution {
     pub padding: usize,
 }
 
-/// Sums over taps, for some of the target's pixels: `target[pixel] = Σ source[pixel's tap] · weights[tap]`.
-struct Pass {
-    taps: usize,
-    /// For each tile and tap, where in the source its pixels begin.
-    sources: Vec<[usize; TILE]>,
-    /// For each tile, where in the target its pixels begin.
-    targets: Vec<[usize; TILE]>,
-    /// (block of [`WIDTH`], tap, channel of the source, [`WIDTH`]).
-    weights: Vec<f32>,
-}
-
 impl Convolution {
     /// Rows and columns of the output.
     #[must_use]
@@ -63,6 +46,11 @@ impl Convolution {
 
     fn taps(&self) -> usize {
         self.kernel * self.kernel
+    }
+
+    /// Whether it is one of those that [`winograd`] is for.
+    fn is_plain(&self) -> bool {
+        (self.kernel, self.stride, self.padding) == (3, 1, 1) && self.channels.is_multiple_of(WIDTH)
     }
 
     /// Values of the input, and of its gradient.
@@ -85,6 +73,11 @@ impl Convolution {
     /// The output, `images * out_pixels * filters` values, of `x` and the weights (filter, channel, row, column).
     #[must_use]
     pub fn forward(&self, x: &[f32], weights: &[f32]) -> Vec<f32> {
+        if self.is_plain() {
+            return winograd::convolve(self.size, [self.channels, self.filters], x, |filter, channel, tap| {
+                weights[(filter * self.channels + channel) * self.taps() + tap]
+            });
+        }
         let ([_, columns], [out_rows, out_columns]) = (self.size, self.out_size());
         let group = TASK_PIXELS.div_ceil(self.out_pixels()).min(self.images);
         let image = self.size[0] * columns * self.channels;
@@ -94,22 +87,24 @@ impl Convolution {
             let column = self.reads(1, column, tap % self.kernel)?;
             Some(g * image + (row * columns + column) * self.channels)
         };
-        let pass = Pass::new(
-            group * self.out_pixels(),
-            self.taps(),
-            at,
-            |pixel| pixel * self.filters,
-            pack(self.filters, self.channels, self.taps(), |filter, channel, tap| {
-                weights[(filter * self.channels + channel) * self.taps() + tap]
-            }),
-        );
+        let weights = pack(self.filters, self.channels, self.taps(), |filter, channel, tap| {
+            weights[(filter * self.channels + channel) * self.taps() + tap]
+        });
+        let step = (0, self.taps() * self.channels * WIDTH);
+        let passes = [Pass::new(group * self.out_pixels(), self.taps(), at, |pixel| pixel * self.filters, step)];
         let mut y = vec![0.0; self.output_len()];
-        y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image)).for_each(
-            |(y, x)| {
-                let passes = std::slice::from_ref(&pass);
-                Arch::new().dispatch(Sums { passes, source: x, depth: self.channels, target: y });
-            },
-        );
+        let groups = y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image));
+        groups.for_each(|(y, x)| {
+            Arch::new().dispatch(Sums {
+                passes: &passes,
+                weights: &weights,
+                source: x,
+                depth: self.channels,
+                target: y,
+                width: self.filters,
+                pixels: usize::MAX,
+            });
+        });
         y
     }
 
@@ -119,6 +114,12 @@ impl Convolution {
     /// the same taps: each such class is a small convolution of its own.
     #[must_use]
     pub fn input_gradient(&self, dy: &[f32], weights: &[f32]) -> Vec<f32> {
+        if self.is_plain() {
+            // Back through the same taps: the kernel is turned half round.
+            return winograd::convolve(self.size, [self.filters, self.channels], dy, |channel, filter, tap| {
+                weights[(filter * self.channels + channel) * self.taps() + self.taps() - 1 - tap]
+            });
+        }
         let ([rows, columns], [out_rows, out_columns]) = (self.size, self.out_size());
         let (image, out_image) = (rows * columns * self.channels, self.out_pixels() * self.filters);
         let group = TASK_PIXELS.div_ceil(rows * columns).min(self.images);
@@ -131,15 +132,14 @@ impl Convolution {
         let written = |at: usize, tap: usize, outputs: usize| {
             (at + self.padding).checked_sub(tap).map(|from| from / self.stride).filter(|&out| out < outputs)
         };
-        let mut passes = Vec::new();
+        let (mut passes, mut packed) = (Vec::new(), Vec::new());
         for class in 0..self.stride * self.stride {
             let (class_row, class_column) = (class / self.stride, class % self.stride);
             let (row_taps, column_taps) = (taps_of(class_row), taps_of(class_column));
             let taps: Vec<(usize, usize)> =
                 row_taps.iter().flat_map(|&row| column_taps.iter().map(move |&column| (row, column))).collect();
-            let size = [rows, columns].map(|side| side);
-            let own_rows = (size[0] - class_row.min(size[0])).div_ceil(self.stride);
-            let own_columns = (size[1] - class_column.min(size[1])).div_ceil(self.stride);
+            let own_rows = rows.saturating_sub(class_row).div_ceil(self.stride);
+            let own_columns = columns.saturating_sub(class_column).div_ceil(self.stride);
             if taps.is_empty() || own_rows * own_columns == 0 {
                 continue;
             }
@@ -160,15 +160,24 @@ impl Convolution {
                     let (g, row, column) = place(pixel);
                     g * image + (row * columns + column) * self.channels
                 },
-                pack(self.channels, self.filters, taps.len(), |channel, filter, tap| {
-                    let tap = taps[tap].0 * self.kernel + taps[tap].1;
-                    weights[(filter * self.channels + channel) * self.taps() + tap]
-                }),
+                (packed.len(), taps.len() * self.filters * WIDTH),
             ));
+            packed.extend(pack(self.channels, self.filters, taps.len(), |channel, filter, tap| {
+                let tap = taps[tap].0 * self.kernel + taps[tap].1;
+                weights[(filter * self.channels + channel) * self.taps() + tap]
+            }));
         }
         let mut dx = vec![0.0; self.input_len()];
         dx.par_chunks_mut(group * image).zip(dy.par_chunks(group * out_image)).for_each(|(dx, dy)| {
-            Arch::new().dispatch(Sums { passes: &passes, source: dy, depth: self.filters, target: dx });
+            Arch::new().dispatch(Sums {
+                passes: &passes,
+                weights: &packed,
+                source: dy,
+                depth: self.filters,
+                target: dx,
+                width: self.channels,
+                pixels: usize::MAX,
+            });
         });
         dx
     }
@@ -176,6 +185,9 @@ impl Convolution {
     /// The loss's gradient by the weights, of that by the output, `dy`.
     #[must_use]
     pub fn weight_gradient(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        if self.is_plain() {
+            return winograd::weight_gradient(self.size, [self.channels, self.filters], x, dy);
+        }
         let rows = self.taps() * self.channels;
         let units = rows.div_ceil(TILE);
         let mut packed = vec![0.0; self.filters / WIDTH * units * TILE * WIDTH];
@@ -211,104 +223,6 @@ fn pack(outs: usize, ins: usize, taps: usize, weight: impl Fn(usize, usize, usiz
         }
     });
     packed
-}
-
-impl Pass {
-    fn new(
-        pixels: usize,
-        taps: usize,
-        source: impl Fn(usize, usize) -> Option<usize>,
-        target: impl Fn(usize) -> usize,
-        weights: Vec<f32>,
-    ) -> Self {
-        let mut sources = Vec::with_capacity(pixels.div_ceil(TILE) * taps);
-        let mut targets = Vec::with_capacity(pixels.div_ceil(TILE));
-        for tile in 0..pixels.div_ceil(TILE) {
-            let pixel = |j: usize| Some(tile * TILE + j).filter(|&pixel| pixel < pixels);
-            for tap in 0..taps {
-                sources.push(std::array::from_fn(|j| pixel(j).and_then(|pixel| source(pixel, tap)).unwrap_or(OUTSIDE)));
-            }
-            targets.push(std::array::from_fn(|j| pixel(j).map_or(OUTSIDE, &target)));
-        }
-        Self { taps, sources, targets, weights }
-    }
-}
-
-/// Runs passes over a few images. What lies beyond the slices' ends counts as outside.
-struct Sums<'a> {
-    passes: &'a [Pass],
-    source: &'a [f32],
-    /// Channels of the source.
-    depth: usize,
-    target: &'a mut [f32],
-}
-
-impl Sums<'_> {
-    #[inline(always)]
-    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
-        let nothing = vec![0.0; self.depth];
-        for pass in self.passes {
-            for (block, weights) in pass.weights.chunks_exact(pass.taps * self.depth * WIDTH).enumerate() {
-                for (sources, targets) in pass.sources.chunks_exact(pass.taps).zip(&pass.targets) {
-                    if targets[0] >= self.target.len() {
-                        break;
-                    }
-                    for (part, targets) in targets.chunks_exact(P).enumerate() {
-                        let sums = tile::<S, N, P>(simd, self.source, &nothing, sources, part * P, weights);
-                        for (sums, &at) in sums.iter().zip(targets) {
-                            if let Some(out) = self.target.get_mut(at + block * WIDTH..at + (block + 1) * WIDTH) {
-                                S::as_mut_simd_f32s(out).0.copy_from_slice(sums);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl WithSimd for Sums<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.run::<S, 2, 8>(simd),
-            8 => self.run::<S, 4, 2>(simd),
-            4 => self.run::<S, 8, 2>(simd),
-            _ => self.run::<S, 32, 1>(simd),
-        }
-    }
-}
-
-/// The sums over all taps for `P` pixels of a tile, from `first` on, and [`WIDTH`] channels.
-#[inline(always)]
-fn tile<S: Simd, const N: usize, const P: usize>(
-    simd: S,
-    source: &[f32],
-    nothing: &[f32],
-    sources: &[[usize; TILE]],
-    first: usize,
-    weights: &[f32],
-) -> [[S::f32s; N]; P] {
-    let depth = nothing.len();
-    let mut sums = [[simd.splat_f32s(0.0); N]; P];
-    for (at, weights) in sources.iter().zip(weights.chunks_exact(depth * WIDTH)) {
-        let weights = &S::as_simd_f32s(weights).0.as_chunks::<N>().0[..depth];
-        let mut pixels = [nothing; P];
-        for j in 0..P {
-            pixels[j] = source.get(at[first + j]..at[first + j] + depth).unwrap_or(nothing);
-        }
-        for k in 0..depth {
-            for j in 0..P {
-                let value = simd.splat_f32s(pixels[j][k]);
-                for n in 0..N {
-                    sums[j][n] = simd.mul_add_e_f32s(value, weights[k][n], sums[j][n]);
-                }
-            }
-        }
-    }
-    sums
 }
 
 /// Adds up the products of input and output gradient for some tiles of the weights' gradient: all images, in order.
@@ -429,22 +343,6 @@ fn add_rows<S: Simd, const N: usize, const P: usize>(
                 at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
             });
             add_product::<S, N, P>(simd, &x, dy, sums);
-        }
-    }
-}
-
-#[inline(always)]
-fn add_product<S: Simd, const N: usize, const P: usize>(
-    simd: S,
-    x: &[f32; P],
-    dy: &[f32; WIDTH],
-    sums: &mut [[S::f32s; N]; P],
-) {
-    let Some(dy) = S::as_simd_f32s(dy).0.first_chunk::<N>() else { return };
-    for j in 0..P {
-        let x = simd.splat_f32s(x[j]);
-        for n in 0..N {
-            sums[j][n] = simd.mul_add_e_f32s(x, dy[n], sums[j][n]);
         }
     }
 }

@@ -8,6 +8,8 @@
 mod convolution;
 mod normalisation;
 mod pooling;
+mod tile;
+mod winograd;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -73,7 +75,7 @@ pub fn are_for(device: &Device) -> bool {
 #[must_use]
 pub fn convolves(device: &Device, channels: usize, filters: usize) -> bool {
     // A single channel is that of the pixels, of which no gradient is asked.
-    let fits = |channels: usize| channels.is_multiple_of(convolution::WIDTH);
+    let fits = |channels: usize| channels.is_multiple_of(tile::WIDTH);
     are_for(device) && (channels == 1 || fits(channels)) && fits(filters)
 }
 
@@ -258,7 +260,10 @@ impl Backward<Flex, 4> for NormaliseBackward {
         if let Some(y) = y {
             normalisation::mask(&mut dy, &values(&y));
         }
-        let found = normalisation::gradients(&dy, &values(&x), &statistics, &values(&scale), epsilon);
+        if let Some(node) = residual {
+            gradients.register::<Flex>(node.id, tensor(dy.clone(), x.shape()));
+        }
+        let found = normalisation::gradients(dy, &values(&x), &statistics, &values(&scale), epsilon);
         if let Some(node) = input {
             gradients.register::<Flex>(node.id, tensor(found.input, x.shape()));
         }
@@ -267,9 +272,6 @@ impl Backward<Flex, 4> for NormaliseBackward {
         }
         if let Some(node) = beta {
             gradients.register::<Flex>(node.id, vector(found.beta));
-        }
-        if let Some(node) = residual {
-            gradients.register::<Flex>(node.id, tensor(dy, x.shape()));
         }
     }
 }
@@ -484,13 +486,14 @@ mod tests {
             let x = random([37, 9, 9, 64], 1);
             let weight = random([96, 64, 3, 3], 2);
             let (gamma, beta) = (random([96], 3), random([96], 4));
-            let y = convolve(x.clone(), weight.clone(), 2, 1);
+            let square = random([64, 64, 3, 3], 6);
+            let y = convolve(convolve(x.clone(), square.clone(), 1, 1), weight.clone(), 2, 1);
             let y = normalise(y, [gamma.clone(), beta], None, 1e-5, true).output;
             let gradients = (y.clone() * random(y.dims(), 5).detach()).sum().backward();
             let tensors = [y.flatten(0, 3), x.grad(&gradients).expect("one").flatten(0, 3)];
-            let weights = [weight.grad(&gradients).expect("one").flatten(0, 3), gamma.grad(&gradients).expect("one")];
+            let weights = [&square, &weight].map(|weight| weight.grad(&gradients).expect("one").flatten(0, 3));
             let values = |tensor: Tensor<1>| tensor.into_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
-            tensors.into_iter().chain(weights).flat_map(values).collect()
+            tensors.into_iter().chain(weights).chain(gamma.grad(&gradients)).flat_map(values).collect()
         })
     }
 

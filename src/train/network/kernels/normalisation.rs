@@ -39,8 +39,15 @@ fn part_rows(channels: usize) -> usize {
 #[must_use]
 pub fn statistics(x: &[f32], channels: usize) -> Statistics {
     let rows = part_rows(channels);
-    let parts: Vec<(usize, Vec<f32>, Vec<f32>)> =
-        x.par_chunks(rows * channels).map(|x| Arch::new().dispatch(|| moments(x, channels))).collect();
+    let parts: Vec<(usize, Vec<f32>, Vec<f32>)> = x
+        .par_chunks(rows * channels)
+        .map(|x| {
+            Arch::new().dispatch(
+                #[inline(always)]
+                || moments(x, channels),
+            )
+        })
+        .collect();
     let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
     for (rows, part_mean, part_squares) in parts {
         let rows = rows as f64;
@@ -64,7 +71,9 @@ fn moments(x: &[f32], channels: usize) -> (usize, Vec<f32>, Vec<f32>) {
     let rows = x.len() / channels;
     let mut mean = vec![0.0; channels];
     for x in x.chunks_exact(channels) {
-        mean.iter_mut().zip(x).for_each(|(mean, x)| *mean += x);
+        for (mean, x) in mean.iter_mut().zip(x) {
+            *mean += x;
+        }
     }
     mean.iter_mut().for_each(|mean| *mean /= rows as f32);
     let mut squares = vec![0.0; channels];
@@ -86,22 +95,29 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], residual: Option<&[f32]>, 
     let mut y = vec![0.0; x.len()];
     y.par_chunks_mut(part).zip(x.par_chunks(part)).enumerate().for_each(|(i, (y, x))| {
         let residual = residual.map(|residual| &residual[i * part..][..x.len()]);
-        Arch::new().dispatch(|| {
-            let rows = y.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
-            match residual {
-                None => rows.for_each(|(y, x)| {
-                    for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
-                        *y = (x * scale + shift).max(floor);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let rows = y.chunks_exact_mut(channels).zip(x.chunks_exact(channels));
+                match residual {
+                    None => {
+                        for (y, x) in rows {
+                            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                                *y = (x * scale + shift).max(floor);
+                            }
+                        }
                     }
-                }),
-                Some(residual) => rows.zip(residual.chunks_exact(channels)).for_each(|((y, x), residual)| {
-                    let values = y.iter_mut().zip(x).zip(scale).zip(shift).zip(residual);
-                    for ((((y, x), scale), shift), residual) in values {
-                        *y = (x * scale + shift + residual).max(floor);
+                    Some(residual) => {
+                        for ((y, x), residual) in rows.zip(residual.chunks_exact(channels)) {
+                            let values = y.iter_mut().zip(x).zip(scale).zip(shift).zip(residual);
+                            for ((((y, x), scale), shift), residual) in values {
+                                *y = (x * scale + shift + residual).max(floor);
+                            }
+                        }
                     }
-                }),
-            }
-        });
+                }
+            },
+        );
     });
     y
 }
@@ -109,32 +125,47 @@ pub fn apply(x: &[f32], scale: &[f32], shift: &[f32], residual: Option<&[f32]>, 
 /// Takes away from `dy`, the loss's gradient by the output `y`, what does not get through the ReLU.
 pub fn mask(dy: &mut [f32], y: &[f32]) {
     dy.par_chunks_mut(PART).zip(y.par_chunks(PART)).for_each(|(dy, y)| {
-        Arch::new().dispatch(|| dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 }));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (dy, y) in dy.iter_mut().zip(y) {
+                    *dy = if *y > 0.0 { *dy } else { 0.0 };
+                }
+            },
+        );
     });
 }
 
-/// The way back through the normalisation with the batch's own statistics; `dy` is masked already.
+/// For each channel the sums of `dy`, and of `dy` times the distance of `x` from its mean.
+#[inline(always)]
+fn sums(dy: &[f32], x: &[f32], mean: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let channels = mean.len();
+    let (mut sum, mut product) = (vec![0.0; channels], vec![0.0; channels]);
+    for (dy, x) in dy.chunks_exact(channels).zip(x.chunks_exact(channels)) {
+        let values = sum.iter_mut().zip(&mut product).zip(dy).zip(x).zip(mean);
+        for ((((sum, product), dy), x), mean) in values {
+            *sum += dy;
+            *product += dy * (x - mean);
+        }
+    }
+    (sum, product)
+}
+
+/// The way back through the normalisation with the batch's own statistics; `dy` is masked already. Its memory becomes the
+/// input gradient's.
 #[must_use]
-pub fn gradients(dy: &[f32], x: &[f32], statistics: &Statistics, gamma: &[f32], epsilon: f32) -> Gradients {
+pub fn gradients(mut dy: Vec<f32>, x: &[f32], statistics: &Statistics, gamma: &[f32], epsilon: f32) -> Gradients {
     let channels = gamma.len();
     let part = part_rows(channels) * channels;
-    let mean = &statistics.mean;
     let inverse: Vec<f32> = statistics.variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
     let parts: Vec<(Vec<f32>, Vec<f32>)> = dy
         .par_chunks(part)
         .zip(x.par_chunks(part))
         .map(|(dy, x)| {
-            Arch::new().dispatch(|| {
-                let (mut sum, mut product) = (vec![0.0; channels], vec![0.0; channels]);
-                for (dy, x) in dy.chunks_exact(channels).zip(x.chunks_exact(channels)) {
-                    let values = sum.iter_mut().zip(&mut product).zip(dy).zip(x).zip(mean);
-                    for ((((sum, product), dy), x), mean) in values {
-                        *sum += dy;
-                        *product += dy * (x - mean);
-                    }
-                }
-                (sum, product)
-            })
+            Arch::new().dispatch(
+                #[inline(always)]
+                || sums(dy, x, &statistics.mean),
+            )
         })
         .collect();
     let total = |of: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| -> Vec<f64> {
@@ -151,18 +182,19 @@ pub fn gradients(dy: &[f32], x: &[f32], statistics: &Statistics, gamma: &[f32], 
     let scale: Vec<f32> = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
     let by_x: Vec<f32> = (0..channels).map(|c| -scale[c] * inverse[c] * gamma_gradient[c] / rows).collect();
     let constant: Vec<f32> = (0..channels).map(|c| -scale[c] * beta[c] / rows).collect();
-    let mut input = vec![0.0; x.len()];
-    input.par_chunks_mut(part).zip(dy.par_chunks(part)).zip(x.par_chunks(part)).for_each(|((dx, dy), x)| {
-        Arch::new().dispatch(|| {
-            for ((dx, dy), x) in
-                dx.chunks_exact_mut(channels).zip(dy.chunks_exact(channels)).zip(x.chunks_exact(channels))
-            {
-                let values = dx.iter_mut().zip(dy).zip(x).zip(mean).zip(&scale).zip(&by_x).zip(&constant);
-                for ((((((dx, dy), x), mean), scale), by_x), constant) in values {
-                    *dx = dy * scale + (x - mean) * by_x + constant;
+    let (mean, scale, by_x, constant) = (&statistics.mean, &scale, &by_x, &constant);
+    dy.par_chunks_mut(part).zip(x.par_chunks(part)).for_each(|(dy, x)| {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (dy, x) in dy.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                    let values = dy.iter_mut().zip(x).zip(mean).zip(scale).zip(by_x).zip(constant);
+                    for (((((dy, x), mean), scale), by_x), constant) in values {
+                        *dy = *dy * scale + (x - mean) * by_x + constant;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
-    Gradients { input, gamma: gamma_gradient, beta }
+    Gradients { input: dy, gamma: gamma_gradient, beta }
 }
