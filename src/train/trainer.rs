@@ -249,7 +249,8 @@ impl Stage<'_> {
             gradients.accumulate(&at.network, found);
         }
         let encoders = learning_rate * self.schedule.encoder_rate;
-        let rates = ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
+        let rates =
+            ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
         at.network = at.optimizer.step(rates, at.network.clone(), gradients.grads());
         Some(told)
     }
