@@ -243,8 +243,8 @@ impl Recipe {
                 "at least one data set, as there is a table `[pretrain]`",
             ),
         ];
-        let portions = data.pretrain.iter().chain(&data.finetune);
-        let weights = portions.map(|portion| (1..=1000).contains(&portion.weight)).all(|holds| holds);
+        let mut portions = data.pretrain.iter().chain(&data.finetune);
+        let weights = portions.all(|portion| (1..=1000).contains(&portion.weight));
         checks.push((weights, "data.*.weight".to_owned(), "between 1 and 1000"));
         let stages =
             [("pretrain", pretrain.as_ref().map(|stage| &stage.schedule)), ("finetune", Some(&finetune.schedule))];

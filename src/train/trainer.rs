@@ -145,7 +145,7 @@ impl Stage<'_> {
                 return Err(TrainError::BrokenOff { stage: self.name, step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
-            let loss = self.step(&mut at, material, rate, &device).ok_or_else(|| TrainError::NotFinite {
+            let loss = self.step(&mut at, material, rate, &device).ok_or(TrainError::NotFinite {
                 stage: self.name,
                 step: at.state.step,
                 kept: saved.step,
@@ -401,5 +401,73 @@ impl Since {
             images_per_s: self.images as f64 / self.began_at.elapsed().as_secs_f64().max(1e-9),
             validation,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::train::batch::Change;
+    use crate::train::faces::tests::{face, faces_of};
+    use crate::train::network::{Architecture, device};
+
+    /// Learns nothing, and whose loss is no number from a draw on.
+    struct Poisoned {
+        sound: u64,
+        drawn: AtomicU64,
+    }
+
+    impl Method for Poisoned {
+        fn pictures(&self) -> usize {
+            2
+        }
+
+        fn draw(&self, faces: &Faces, pool: &[usize], _rng: &mut StdRng) -> Batch {
+            let mut batch = Batch::default();
+            pool.iter().for_each(|&face| batch.push(faces, Shot { face, seed: 0, change: Change::None }, face));
+            self.drawn.fetch_add(1, Ordering::Relaxed);
+            batch
+        }
+
+        fn loss(&self, outputs: &crate::train::network::Outputs, _batch: &Batch) -> Loss {
+            let is_sound = self.drawn.load(Ordering::Relaxed) <= self.sound;
+            Loss::single(outputs.logits.clone().mean() * if is_sound { 1.0 } else { f32::NAN })
+        }
+    }
+
+    struct Silent;
+
+    impl Watch for Silent {
+        fn update(&mut self, _progress: &Progress<'_>) {}
+        fn goes_on(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_the_stage_and_leaves_the_last_good_checkpoint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let faces = faces_of(vec![face(0), face(1)]);
+        // Validations, and so checkpoints, at steps 2, 4, 6…
+        let schedule = Schedule { images: 20, validations: 5, ..Schedule::default() };
+        let stage = Stage {
+            name: "finetune",
+            method: &Poisoned { sound: 5, drawn: AtomicU64::new(0) },
+            schedule: &schedule,
+            augment: &augment::Settings::none(),
+            trains: Trains::Everything,
+            seed: 1,
+            fingerprint: "mine".to_owned(),
+        };
+        let architecture = Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() };
+        let network = Network::new(&architecture, 1, &device::cpu());
+        let material = Material { faces: &faces, pool: &[0, 1], validation: &[] };
+        let error = stage.run(network, material, folder.path(), &mut Silent).expect_err("it is poisoned");
+        assert!(matches!(error, TrainError::NotFinite { step: 5, kept: 4, .. }), "{error}");
+        assert!(error.to_string().contains("finetune.schedule.learning_rate"), "{error}");
+        let kept = checkpoint::state(folder.path(), "mine").expect("whole").expect("there is one");
+        assert_eq!(kept.step, 4);
     }
 }

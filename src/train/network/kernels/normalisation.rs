@@ -6,6 +6,9 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+/// Two sums of each channel.
+type Sums = (Vec<f32>, Vec<f32>);
+
 /// Values of a part: small enough for a core's second cache.
 const PART: usize = 32 * 1024;
 
@@ -158,7 +161,7 @@ pub fn gradients(mut dy: Vec<f32>, x: &[f32], statistics: &Statistics, gamma: &[
     let channels = gamma.len();
     let part = part_rows(channels) * channels;
     let inverse: Vec<f32> = statistics.variance.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
-    let parts: Vec<(Vec<f32>, Vec<f32>)> = dy
+    let parts: Vec<Sums> = dy
         .par_chunks(part)
         .zip(x.par_chunks(part))
         .map(|(dy, x)| {
@@ -168,7 +171,7 @@ pub fn gradients(mut dy: Vec<f32>, x: &[f32], statistics: &Statistics, gamma: &[
             )
         })
         .collect();
-    let total = |of: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| -> Vec<f64> {
+    let total = |of: fn(&Sums) -> &Vec<f32>| -> Vec<f64> {
         (0..channels).map(|c| parts.iter().map(|part| f64::from(of(part)[c])).sum()).collect()
     };
     let beta: Vec<f32> = total(|part| &part.0).into_iter().map(|sum| sum as f32).collect();

@@ -275,7 +275,7 @@ pub fn weight_gradient(size: [usize; 2], [channels, filters]: [usize; 2], x: &[f
 fn sums_to_weights([filters, channels]: [usize; 2], block: usize, sums: &[f32], weights: &mut [f32]) {
     for channel in 0..channels * WIDTH {
         let mut rows = [[[0.0; WIDTH]; 3]; 4];
-        for row in 0..4 {
+        for (row, transformed) in rows.iter_mut().enumerate() {
             let part = (row * filters + block) * channels + channel / WIDTH;
             let sums = &sums[part * PART + channel % WIDTH * WIDTH..];
             let column = |column: usize| &sums[column * WIDTH * WIDTH..][..WIDTH];
@@ -283,7 +283,7 @@ fn sums_to_weights([filters, channels]: [usize; 2], block: usize, sums: &[f32], 
             for j in 0..WIDTH {
                 let values = from_points([columns[0][j], columns[1][j], columns[2][j], columns[3][j]]);
                 for column in 0..3 {
-                    rows[row][column][j] = values[column];
+                    transformed[column][j] = values[column];
                 }
             }
         }
