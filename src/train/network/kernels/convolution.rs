@@ -6,7 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::tile::{Pass, Sums, TILE, WIDTH, add_product};
+use super::tile::{OUTSIDE, Pass, Sums, TILE, WIDTH, add_product};
 use super::winograd;
 
 /// Pixels that a task works on at least, so that weights are read seldom and tiles are full.
@@ -68,6 +68,19 @@ impl Convolution {
     /// Along one axis, the position in the input that a tap of the output's position `out` reads.
     fn reads(&self, axis: usize, out: usize, tap: usize) -> Option<usize> {
         (out * self.stride + tap).checked_sub(self.padding).filter(|&at| at < self.size[axis])
+    }
+
+    /// For each pixel of the output, where the inputs of `P` rows (tap, channel) of the weights lie in an image.
+    fn places<const P: usize>(&self, first: usize) -> Vec<[usize; P]> {
+        let [_, out_columns] = self.out_size();
+        let place = |pixel: usize, row: usize| {
+            let (tap, channel) = (row / self.channels, row % self.channels);
+            let row = self.reads(0, pixel / out_columns, tap / self.kernel)?;
+            let column = self.reads(1, pixel % out_columns, tap % self.kernel)?;
+            Some((row * self.size[1] + column) * self.channels + channel)
+        };
+        let rows = |pixel| std::array::from_fn(|j| place(pixel, first + j).unwrap_or(OUTSIDE));
+        (0..self.out_pixels()).map(rows).collect()
     }
 
     /// The output, `images * out_pixels * filters` values, of `x` and the weights (filter, channel, row, column).
@@ -244,24 +257,24 @@ impl Products<'_> {
         let image = conv.size[0] * conv.size[1] * conv.channels;
         let out_image = conv.out_pixels() * conv.filters;
         let group = SUMMED_PIXELS.div_ceil(conv.out_pixels());
+        let row_of = |part: usize| {
+            let unit = self.first + part * P / TILE;
+            (unit / units, unit % units * TILE + part * P % TILE)
+        };
+        let lies_apart = !conv.channels.is_multiple_of(TILE);
+        let parts = if lies_apart { self.packed.len() / (P * WIDTH) } else { 0 };
+        let places: Vec<Vec<[usize; P]>> = (0..parts).map(|part| conv.places(row_of(part).1)).collect();
         for (xs, dys) in self.x.chunks(group * image).zip(self.dy.chunks(group * out_image)) {
             for (part, packed) in self.packed.chunks_exact_mut(P * WIDTH).enumerate() {
-                let unit = self.first + part * P / TILE;
-                let (block, row) = (unit / units, unit % units * TILE + part * P % TILE);
+                let (block, row) = row_of(part);
                 let mut sums = [[simd.splat_f32s(0.0); N]; P];
                 for (x, dy) in xs.chunks_exact(image).zip(dys.chunks_exact(out_image)) {
                     let dy = &dy[block * WIDTH..];
-                    if conv.channels.is_multiple_of(TILE) {
-                        add_channels::<S, N, P>(
-                            simd,
-                            conv,
-                            row / conv.channels,
-                            &x[row % conv.channels..],
-                            dy,
-                            &mut sums,
-                        );
+                    if let Some(places) = places.get(part) {
+                        add_places::<S, N, P>(simd, places, conv.filters, x, dy, &mut sums);
                     } else {
-                        add_rows::<S, N, P>(simd, conv, row, x, dy, &mut sums);
+                        let (tap, x) = (row / conv.channels, &x[row % conv.channels..]);
+                        add_channels::<S, N, P>(simd, conv, tap, x, dy, &mut sums);
                     }
                 }
                 for (out, sums) in S::as_mut_simd_f32s(packed).0.iter_mut().zip(sums.as_flattened()) {
@@ -317,32 +330,23 @@ fn add_channels<S: Simd, const N: usize, const P: usize>(
     }
 }
 
-/// One image's products for `P` rows (tap, channel) of the weights that do not lie side by side in `x`.
+/// One image's products for `P` rows of the weights that do not lie side by side in `x`: `places` tells for each pixel
+/// of the output where they do.
 #[inline(always)]
-fn add_rows<S: Simd, const N: usize, const P: usize>(
+fn add_places<S: Simd, const N: usize, const P: usize>(
     simd: S,
-    conv: &Convolution,
-    first: usize,
+    places: &[[usize; P]],
+    filters: usize,
     x: &[f32],
     dy: &[f32],
     sums: &mut [[S::f32s; N]; P],
 ) {
-    let [out_rows, out_columns] = conv.out_size();
-    let rows: [(usize, usize, usize); P] = std::array::from_fn(|j| {
-        let (tap, channel) = ((first + j) / conv.channels, (first + j) % conv.channels);
-        (tap / conv.kernel, tap % conv.kernel, channel)
-    });
-    let mut pixels = dy.chunks(conv.filters);
-    for out_row in 0..out_rows {
-        for out_column in 0..out_columns {
-            let Some(dy) = pixels.next().and_then(|dy| dy.first_chunk()) else { return };
-            let x = rows.map(|(row_tap, column_tap, channel)| {
-                let row = conv.reads(0, out_row, row_tap);
-                let column = conv.reads(1, out_column, column_tap);
-                let at = row.zip(column).map(|(row, column)| (row * conv.size[1] + column) * conv.channels + channel);
-                at.and_then(|at| x.get(at)).copied().unwrap_or(0.0)
-            });
-            add_product::<S, N, P>(simd, &x, dy, sums);
+    for (at, dy) in places.iter().zip(dy.chunks(filters)) {
+        let Some(dy) = dy.first_chunk() else { return };
+        let mut values = [0.0; P];
+        for j in 0..P {
+            values[j] = x.get(at[j]).copied().unwrap_or(0.0);
         }
+        add_product::<S, N, P>(simd, &values, dy, sums);
     }
 }

@@ -9,7 +9,7 @@ pub const WIDTH: usize = 32;
 /// 40 % of the speed); narrower registers take it in parts.
 pub const TILE: usize = 8;
 /// An offset that lies in no slice.
-const OUTSIDE: usize = usize::MAX / 2;
+pub const OUTSIDE: usize = usize::MAX / 2;
 
 /// What [`Sums`] does for some of the target's pixels: `target[pixel] = Σ source[pixel's tap] · weights[tap]`.
 pub struct Pass {

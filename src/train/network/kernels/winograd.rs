@@ -5,8 +5,6 @@
 //! transformed to 4x4 numbers; the products of these, summed over the channels, are transformed back. In the transformed
 //! domain it is 16 convolutions of 1x1. Both gradients go the same way.
 
-use std::ops::Range;
-
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -23,6 +21,10 @@ const TASK: usize = 64;
 /// Tiles whose products are summed up before they are added to the gradient.
 const SUMMED: usize = 64;
 
+/// The pixels of the input that a tile depends on: their numbers among those of all images, where they are inside. The
+/// tile's own are the four in the middle.
+type Pixels = [[Option<usize>; 4]; 4];
+
 /// Tiles of pictures of this size, counted through all images.
 #[derive(Clone, Copy)]
 struct Tiles {
@@ -34,9 +36,7 @@ impl Tiles {
         self.size[0].div_ceil(2) * self.size[1].div_ceil(2)
     }
 
-    /// The pixels around the upper left one of a tile, which is number 1 in both directions: their numbers among the
-    /// pixels of all images, where they are inside.
-    fn pixels(self, tile: usize) -> [[Option<usize>; 4]; 4] {
+    fn pixels(self, tile: usize) -> Pixels {
         let (image, tile) = (tile / self.of_image(), tile % self.of_image());
         let columns = self.size[1].div_ceil(2);
         let (row, column) = (2 * (tile / columns), 2 * (tile % columns));
@@ -65,17 +65,15 @@ pub fn convolve(
     let step = POINTS * channels * WIDTH;
     let mut weights = vec![0.0; filters / WIDTH * step];
     weights.par_chunks_mut(step).enumerate().for_each(|(block, points)| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                weights_to_points(
-                    channels,
-                    #[inline(always)]
-                    |j, channel, tap| weight(block * WIDTH + j, channel, tap),
-                    points,
-                )
-            },
-        );
+        let mut taps = vec![[[0.0; WIDTH]; 9]; channels];
+        for (channel, taps) in taps.iter_mut().enumerate() {
+            for (tap, weights) in taps.iter_mut().enumerate() {
+                for (j, value) in weights.iter_mut().enumerate() {
+                    *value = weight(block * WIDTH + j, channel, tap);
+                }
+            }
+        }
+        Arch::new().dispatch(WeightsToPoints { weights: &taps, points });
     });
     let passes: Vec<Pass> = (0..POINTS)
         .map(|point| {
@@ -103,35 +101,41 @@ fn between(channels: usize) -> usize {
     CHUNK * channels + GAP
 }
 
-/// Transforms the filters of a block, G g G': (point, channel, [`WIDTH`]).
-#[inline(always)]
-fn weights_to_points(channels: usize, weight: impl Fn(usize, usize, usize) -> f32, points: &mut [f32]) {
-    for channel in 0..channels {
-        let mut weights = [[0.0; WIDTH]; 9];
-        for (tap, weights) in weights.iter_mut().enumerate() {
-            for (j, value) in weights.iter_mut().enumerate() {
-                *value = weight(j, channel, tap);
-            }
-        }
-        let mut rows = [[[0.0; WIDTH]; 3]; 4];
-        for column in 0..3 {
-            for j in 0..WIDTH {
-                let values = from_weights([weights[column][j], weights[3 + column][j], weights[6 + column][j]]);
-                for row in 0..4 {
-                    rows[row][column][j] = values[row];
+/// Transforms the filters of a block, G g G'.
+struct WeightsToPoints<'a> {
+    /// (channel, tap, filter).
+    weights: &'a [[[f32; WIDTH]; 9]],
+    /// (point, channel, filter).
+    points: &'a mut [f32],
+}
+
+impl WithSimd for WeightsToPoints<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let channels = self.weights.len();
+        for (channel, weights) in self.weights.iter().enumerate() {
+            let mut rows = [[[0.0; WIDTH]; 3]; 4];
+            for column in 0..3 {
+                for j in 0..WIDTH {
+                    let values = from_weights([weights[column][j], weights[3 + column][j], weights[6 + column][j]]);
+                    for row in 0..4 {
+                        rows[row][column][j] = values[row];
+                    }
                 }
             }
-        }
-        for row in 0..4 {
-            let mut columns = [[0.0; WIDTH]; 4];
-            for j in 0..WIDTH {
-                let values = from_weights([rows[row][0][j], rows[row][1][j], rows[row][2][j]]);
-                for column in 0..4 {
-                    columns[column][j] = values[column];
+            for row in 0..4 {
+                let mut columns = [[0.0; WIDTH]; 4];
+                for j in 0..WIDTH {
+                    let values = from_weights([rows[row][0][j], rows[row][1][j], rows[row][2][j]]);
+                    for column in 0..4 {
+                        columns[column][j] = values[column];
+                    }
                 }
-            }
-            for (column, values) in columns.iter().enumerate() {
-                points[((4 * row + column) * channels + channel) * WIDTH..][..WIDTH].copy_from_slice(values);
+                for (column, values) in columns.iter().enumerate() {
+                    self.points[((4 * row + column) * channels + channel) * WIDTH..][..WIDTH].copy_from_slice(values);
+                }
             }
         }
     }
@@ -163,32 +167,26 @@ impl WithSimd for Filter<'_> {
         let count = x.len() / (tiles.size[0] * tiles.size[1] * channels) * tiles.of_image();
         let mut points = vec![0.0; POINTS * between(channels)];
         let mut sums = vec![0.0; POINTS * between(filters)];
+        let mut pixels = Vec::with_capacity(CHUNK);
         for first in (0..count).step_by(CHUNK) {
-            let chunk = first..count.min(first + CHUNK);
-            input_to_points(simd, tiles, chunk.clone(), x, channels, &mut points);
-            let (source, target, pixels) = (&points, &mut sums, chunk.len());
-            Sums { passes, weights, source, depth: channels, target, width: filters, pixels }.with_simd(simd);
-            sums_to_output(simd, tiles, chunk, &sums, filters, y);
+            pixels.clear();
+            pixels.extend((first..count.min(first + CHUNK)).map(|tile| tiles.pixels(tile)));
+            input_to_points(simd, &pixels, x, channels, &mut points);
+            let (source, target, tiles) = (&points, &mut sums, pixels.len());
+            Sums { passes, weights, source, depth: channels, target, width: filters, pixels: tiles }.with_simd(simd);
+            sums_to_output(simd, &pixels, &sums, filters, y);
         }
     }
 }
 
 /// Transforms the input of some tiles, B' d B: (point, tile of [`CHUNK`], channel).
 #[inline(always)]
-fn input_to_points<S: Simd>(
-    simd: S,
-    tiles: Tiles,
-    chunk: Range<usize>,
-    x: &[f32],
-    channels: usize,
-    points: &mut [f32],
-) {
+fn input_to_points<S: Simd>(simd: S, pixels: &[Pixels], x: &[f32], channels: usize, points: &mut [f32]) {
     let zero = simd.splat_f32s(0.0);
     let vectors = channels / S::F32_LANES;
     let between = between(channels) / S::F32_LANES;
     let (x, points) = (S::as_simd_f32s(x).0, S::as_mut_simd_f32s(points).0);
-    for (t, tile) in chunk.enumerate() {
-        let pixels = tiles.pixels(tile);
+    for (t, pixels) in pixels.iter().enumerate() {
         for c in 0..vectors {
             let mut rows = [[zero; 4]; 4];
             for row in 0..4 {
@@ -218,13 +216,12 @@ fn from_input<S: Simd>(simd: S, [a, b, c, d]: [S::f32s; 4]) -> [S::f32s; 4] {
 
 /// Transforms the sums of some tiles back to the output, A' m A.
 #[inline(always)]
-fn sums_to_output<S: Simd>(simd: S, tiles: Tiles, chunk: Range<usize>, sums: &[f32], filters: usize, y: &mut [f32]) {
+fn sums_to_output<S: Simd>(simd: S, pixels: &[Pixels], sums: &[f32], filters: usize, y: &mut [f32]) {
     let zero = simd.splat_f32s(0.0);
     let vectors = filters / S::F32_LANES;
     let between = between(filters) / S::F32_LANES;
     let (sums, y) = (S::as_simd_f32s(sums).0, S::as_mut_simd_f32s(y).0);
-    for (t, tile) in chunk.enumerate() {
-        let pixels = tiles.pixels(tile);
+    for (t, pixels) in pixels.iter().enumerate() {
         for c in 0..vectors {
             let mut rows = [[zero; 2]; 4];
             for row in 0..4 {
@@ -262,44 +259,55 @@ pub fn weight_gradient(size: [usize; 2], [channels, filters]: [usize; 2], x: &[f
     });
     let mut weights = vec![0.0; filters * channels * 9];
     weights.par_chunks_mut(WIDTH * channels * 9).enumerate().for_each(|(block, weights)| {
-        Arch::new().dispatch(
-            #[inline(always)]
-            || sums_to_weights(parts, block, &sums, weights),
-        );
+        Arch::new().dispatch(SumsToWeights { parts, block, sums: &sums, weights });
     });
     weights
 }
 
-/// Transforms the sums of a block's filters back, G' u G: (filter, channel, row, column).
-#[inline(always)]
-fn sums_to_weights([filters, channels]: [usize; 2], block: usize, sums: &[f32], weights: &mut [f32]) {
-    for channel in 0..channels * WIDTH {
-        let mut rows = [[[0.0; WIDTH]; 3]; 4];
-        for (row, transformed) in rows.iter_mut().enumerate() {
-            let part = (row * filters + block) * channels + channel / WIDTH;
-            let sums = &sums[part * PART + channel % WIDTH * WIDTH..];
-            let column = |column: usize| &sums[column * WIDTH * WIDTH..][..WIDTH];
-            let columns = [column(0), column(1), column(2), column(3)];
-            for j in 0..WIDTH {
-                let values = from_points([columns[0][j], columns[1][j], columns[2][j], columns[3][j]]);
-                for column in 0..3 {
-                    transformed[column][j] = values[column];
+/// Transforms the sums of a block's filters back, G' u G.
+struct SumsToWeights<'a> {
+    parts: [usize; 2],
+    block: usize,
+    /// As in [`Products`].
+    sums: &'a [f32],
+    /// (filter, channel, row, column).
+    weights: &'a mut [f32],
+}
+
+impl WithSimd for SumsToWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { parts: [filters, channels], block, sums, weights } = self;
+        for channel in 0..channels * WIDTH {
+            let mut rows = [[[0.0; WIDTH]; 3]; 4];
+            for row in 0..4 {
+                let part = (row * filters + block) * channels + channel / WIDTH;
+                let sums = &sums[part * PART + channel % WIDTH * WIDTH..];
+                let column = |column: usize| &sums[column * WIDTH * WIDTH..][..WIDTH];
+                let columns = [column(0), column(1), column(2), column(3)];
+                for j in 0..WIDTH {
+                    let values = from_points([columns[0][j], columns[1][j], columns[2][j], columns[3][j]]);
+                    for column in 0..3 {
+                        rows[row][column][j] = values[column];
+                    }
                 }
             }
-        }
-        let mut taps = [[0.0; WIDTH]; 9];
-        for column in 0..3 {
-            for j in 0..WIDTH {
-                let rows = [rows[0][column][j], rows[1][column][j], rows[2][column][j], rows[3][column][j]];
-                let values = from_points(rows);
-                for row in 0..3 {
-                    taps[3 * row + column][j] = values[row];
+            let mut taps = [[0.0; WIDTH]; 9];
+            for column in 0..3 {
+                for j in 0..WIDTH {
+                    let rows = [rows[0][column][j], rows[1][column][j], rows[2][column][j], rows[3][column][j]];
+                    let values = from_points(rows);
+                    for row in 0..3 {
+                        taps[3 * row + column][j] = values[row];
+                    }
                 }
             }
-        }
-        for j in 0..WIDTH {
-            for tap in 0..9 {
-                weights[(j * channels * WIDTH + channel) * 9 + tap] = taps[tap][j];
+            for j in 0..WIDTH {
+                for tap in 0..9 {
+                    weights[(j * channels * WIDTH + channel) * 9 + tap] = taps[tap][j];
+                }
             }
         }
     }
@@ -382,7 +390,7 @@ impl Products<'_> {
 #[inline(always)]
 fn input_row<S: Simd, const N: usize>(
     simd: S,
-    pixels: &[[[Option<usize>; 4]; 4]],
+    pixels: &[Pixels],
     row: usize,
     x: &[S::f32s],
     (block, blocks): (usize, usize),
@@ -415,7 +423,7 @@ fn input_row<S: Simd, const N: usize>(
 #[inline(always)]
 fn output_row<S: Simd, const N: usize>(
     simd: S,
-    pixels: &[[[Option<usize>; 4]; 4]],
+    pixels: &[Pixels],
     row: usize,
     dy: &[S::f32s],
     (block, blocks): (usize, usize),
