@@ -125,10 +125,10 @@ impl WithSimd for WeightsToPoints<'_> {
                     }
                 }
             }
-            for row in 0..4 {
+            for (row, taps) in rows.iter().enumerate() {
                 let mut columns = [[0.0; WIDTH]; 4];
                 for j in 0..WIDTH {
-                    let values = from_weights([rows[row][0][j], rows[row][1][j], rows[row][2][j]]);
+                    let values = from_weights([taps[0][j], taps[1][j], taps[2][j]]);
                     for column in 0..4 {
                         columns[column][j] = values[column];
                     }
@@ -282,7 +282,7 @@ impl WithSimd for SumsToWeights<'_> {
         let Self { parts: [filters, channels], block, sums, weights } = self;
         for channel in 0..channels * WIDTH {
             let mut rows = [[[0.0; WIDTH]; 3]; 4];
-            for row in 0..4 {
+            for (row, transformed) in rows.iter_mut().enumerate() {
                 let part = (row * filters + block) * channels + channel / WIDTH;
                 let sums = &sums[part * PART + channel % WIDTH * WIDTH..];
                 let column = |column: usize| &sums[column * WIDTH * WIDTH..][..WIDTH];
@@ -290,7 +290,7 @@ impl WithSimd for SumsToWeights<'_> {
                 for j in 0..WIDTH {
                     let values = from_points([columns[0][j], columns[1][j], columns[2][j], columns[3][j]]);
                     for column in 0..3 {
-                        rows[row][column][j] = values[column];
+                        transformed[column][j] = values[column];
                     }
                 }
             }
