@@ -8,8 +8,8 @@ use super::fault;
 pub use renderer::Renderer;
 
 /// How much pictures may change. In a recipe: `augment = { preset = "strong", noise = 0.5 }`, a preset and what differs
-/// from it, or every key. All ranges are [O], but those of framing and contrast, which follow the released codes of
-/// SSL-FER and CRS-CONT ([C]: side of the crop from 0.77 of the picture's, flip 0.5, brightness and contrast 0.4).
+/// from it, or every key. All ranges are \[O\], but those of framing and contrast, which follow the released codes of
+/// SSL-FER and CRS-CONT (\[C\]: side of the crop from 0.77 of the picture's, flip 0.5, brightness and contrast 0.4).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Settings {
@@ -46,7 +46,7 @@ pub struct Settings {
     pub erase: f32,
     /// Largest share of the picture that it covers.
     pub erase_share: f32,
-    /// Probability that an eye or the mouth is blanked by an ellipse (SSL-FER [C]: 0.8).
+    /// Probability that an eye or the mouth is blanked by an ellipse (SSL-FER \[C\]: 0.8).
     pub cover: f32,
 }
 

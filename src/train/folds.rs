@@ -1,7 +1,7 @@
 //! Who trains, who is held back, who tests: splits by subject, so that nothing that is learnt of a person helps in the
 //! test.
 //!
-//! What is never divided is a [`Unit`]: all faces of a subject; where a data set does not say who is who (FER2013), a
+//! What is never divided is a `Unit`: all faces of a subject; where a data set does not say who is who (FER2013), a
 //! single picture, and then a person may well be in two parts ([`division`] says so). All choices rest on a rank, the
 //! sha256 of seed, purpose and name: they depend neither on the order of files nor on who else is there.
 

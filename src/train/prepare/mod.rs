@@ -1,4 +1,4 @@
-//! From pictures to faces: found, measured and cut out by the live pipeline's own [`View`](crate::face::view::View),
+//! From pictures to faces: found, measured and cut out by the live pipeline's own [`View`],
 //! with room around them for augmentation; kept on disk, as that takes longer than an epoch of training.
 
 mod cache;
