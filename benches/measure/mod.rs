@@ -1,4 +1,5 @@
 //! What measurements share: what Linux tells of a process, and order statistics.
+#![allow(dead_code, reason = "every benchmark uses a part of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
