@@ -1,16 +1,16 @@
 //! Recipes: a TOML file that says what is learnt from what, how, and from which seed. `docs/reference/recipes.md` explains
 //! each key; `models/recipes/` holds one a method.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::augment;
 use super::datasets::DatasetSpec;
+use super::fault::{self, Check};
 use super::methods;
 use super::network::Architecture;
+use crate::infer::manifest::sha256;
 
 /// Why a recipe cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -220,11 +220,7 @@ impl Recipe {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let anonymous = Self { name: String::new(), about: String::new(), ..self.clone() };
-        let digest = Sha256::digest(anonymous.to_toml().unwrap_or_default());
-        digest.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        sha256(anonymous.to_toml().unwrap_or_default().as_bytes())
     }
 
     /// The first value that makes no sense, and what it must be.
@@ -248,15 +244,13 @@ impl Recipe {
         checks.push((weights, "data.*.weight".to_owned(), "between 1 and 1000"));
         let stages =
             [("pretrain", pretrain.as_ref().map(|stage| &stage.schedule)), ("finetune", Some(&finetune.schedule))];
-        for (stage, schedule) in stages {
-            let Some(schedule) = schedule else { continue };
-            checks.extend(
-                schedule.checks().map(|(holds, key, wanted)| (holds, format!("{stage}.schedule.{key}"), wanted)),
-            );
-        }
         let found = checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted.to_owned()));
         let method = || pretrain.as_ref().and_then(|stage| stage.method.fault("pretrain.method"));
+        let schedule = |(stage, schedule): (&str, Option<&Schedule>)| {
+            fault::first(&format!("{stage}.schedule"), &schedule?.checks())
+        };
         found
+            .or_else(|| stages.into_iter().find_map(schedule))
             .or_else(|| network.fault().map(|(key, wanted)| (format!("network.{key}"), wanted)))
             .or_else(method)
             .or_else(|| finetune.method.fault("finetune.method"))
@@ -282,7 +276,7 @@ fn set(table: &mut toml::Table, change: &str) -> Result<(), String> {
 }
 
 impl Schedule {
-    fn checks(&self) -> [(bool, &'static str, &'static str); 8] {
+    fn checks(&self) -> [Check; 8] {
         [
             (self.images > 0, "images", "above 0"),
             ((1..=1024).contains(&self.accumulate), "accumulate", "between 1 and 1024"),
