@@ -235,8 +235,8 @@ mod tests {
         let mut network = Network::new(&small(), 1, &device::cpu());
         train(&mut network, 3);
         let (network, pixels) = (network.valid(), pictures(&Device::flex()));
-        let together = network.forward(pixels.clone()).projection.slice([2..3]).into_data();
-        let alone = network.forward(pixels.slice([2..3])).projection.into_data();
+        let together = network.forward(pixels.clone()).projection.narrow(0, 2, 1).into_data();
+        let alone = network.forward(pixels.narrow(0, 2, 1)).projection.into_data();
         alone.assert_approx_eq::<f32>(&together, Tolerance::rel_abs(1e-5, 1e-6));
     }
 
