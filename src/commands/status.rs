@@ -237,6 +237,7 @@ pub(super) fn progress_bar(steps: u64, of: &'static str) -> ProgressBar {
 }
 
 /// Lines that change as work goes on.
+#[cfg(feature = "train")]
 pub(super) fn message_bar() -> ProgressBar {
     on_screen().add(ProgressBar::no_length().with_style(plain()))
 }

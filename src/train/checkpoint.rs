@@ -120,8 +120,10 @@ impl Checkpoint {
         state: State,
     ) -> Result<Self, CheckpointError> {
         let path = existing(folder).unwrap_or_else(|| folder.join(FOLDER));
-        let bad = |reason: &dyn std::fmt::Display| CheckpointError::Read { path: path.clone(), reason: reason.to_string() };
-        let read = |file: &str| network.clone().try_load_file(path.join(file)).map_err(|error| bad(&error));
+        let bad =
+            |reason: &dyn std::fmt::Display| CheckpointError::Read { path: path.clone(), reason: reason.to_string() };
+        // A clone would share its running statistics: what is read last would stand in both.
+        let read = |file: &str| network.valid().train().try_load_file(path.join(file)).map_err(|error| bad(&error));
         Ok(Self {
             average: read(AVERAGE)?,
             network: read(NETWORK)?,

@@ -243,15 +243,16 @@ impl Recipe {
                 "at least one data set, as there is a table `[pretrain]`",
             ),
         ];
-        let portions = data.pretrain.iter().chain(&data.finetune);
-        let weights = portions.map(|portion| (1..=1000).contains(&portion.weight)).all(|holds| holds);
+        let mut portions = data.pretrain.iter().chain(&data.finetune);
+        let weights = portions.all(|portion| (1..=1000).contains(&portion.weight));
         checks.push((weights, "data.*.weight".to_owned(), "between 1 and 1000"));
-        let stages = [("pretrain", pretrain.as_ref().map(|stage| &stage.schedule)), ("finetune", Some(&finetune.schedule))];
+        let stages =
+            [("pretrain", pretrain.as_ref().map(|stage| &stage.schedule)), ("finetune", Some(&finetune.schedule))];
         for (stage, schedule) in stages {
             let Some(schedule) = schedule else { continue };
-            checks.extend(schedule.checks().map(|(holds, key, wanted)| {
-                (holds, format!("{stage}.schedule.{key}"), wanted)
-            }));
+            checks.extend(
+                schedule.checks().map(|(holds, key, wanted)| (holds, format!("{stage}.schedule.{key}"), wanted)),
+            );
         }
         let found = checks.into_iter().find(|(holds, ..)| !holds).map(|(_, key, wanted)| (key, wanted.to_owned()));
         let method = || pretrain.as_ref().and_then(|stage| stage.method.fault("pretrain.method"));

@@ -31,7 +31,6 @@ pub enum RunError {
     NoView { view: String, known: Vec<String> },
 }
 
-
 /// Indices of faces, by what they are for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
@@ -69,7 +68,10 @@ impl Parts {
             pretrain: portions(faces, &data.pretrain, &split.train),
             pretrain_validation: once(portions(faces, &data.pretrain, &split.validation)),
             finetune: portions(faces, &data.finetune, &labelled).into_iter().filter(is_seen).collect(),
-            finetune_validation: once(portions(faces, &data.finetune, &split.validation)).into_iter().filter(is_seen).collect(),
+            finetune_validation: once(portions(faces, &data.finetune, &split.validation))
+                .into_iter()
+                .filter(is_seen)
+                .collect(),
         };
         faces.check_classes(&parts.finetune, "what the second stage learns from")?;
         let learnt = [&parts.pretrain[..], &parts.finetune].concat();

@@ -144,13 +144,7 @@ impl Study<'_> {
         Ok(cells)
     }
 
-    fn cell(
-        &self,
-        wanted: &Wanted,
-        fold: usize,
-        split: &Split,
-        watch: &mut dyn Watch,
-    ) -> Result<Cell, StudyError> {
+    fn cell(&self, wanted: &Wanted, fold: usize, split: &Split, watch: &mut dyn Watch) -> Result<Cell, StudyError> {
         let base = &self.recipes[wanted.recipe];
         let begun = self.folder.join(&base.name).join(format!("seed-{}", wanted.seed)).join(format!("fold-{fold}"));
         let folder = begun.join(wanted.condition.name());
@@ -183,14 +177,14 @@ impl Study<'_> {
             condition: wanted.condition.clone(),
             tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
         };
-        let keep = |path: &Path| serde_json::to_vec(&cell).map_err(std::io::Error::from).and_then(|t| fs::write(path, t));
+        let keep =
+            |path: &Path| serde_json::to_vec(&cell).map_err(std::io::Error::from).and_then(|t| fs::write(path, t));
         let unfinished = kept.with_extension("new");
         keep(&unfinished)
             .and_then(|()| fs::rename(&unfinished, &kept))
             .map_err(|source| StudyError::Keep { path: kept.clone(), source })?;
         Ok(cell)
     }
-
 }
 
 impl Tested {

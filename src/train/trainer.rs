@@ -145,7 +145,7 @@ impl Stage<'_> {
                 return Err(TrainError::BrokenOff { stage: self.name, step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
-            let loss = self.step(&mut at, material, rate, &device).ok_or_else(|| TrainError::NotFinite {
+            let loss = self.step(&mut at, material, rate, &device).ok_or(TrainError::NotFinite {
                 stage: self.name,
                 step: at.state.step,
                 kept: saved.step,
@@ -160,8 +160,7 @@ impl Stage<'_> {
             if !(validates || step.is_multiple_of(log_every)) {
                 continue;
             }
-            let validation = (validates && !material.validation.is_empty())
-                .then(|| self.validate(&average.network(), material, &device));
+            let validation = if validates { self.validate(&average.network(), material, &device) } else { None };
             let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
             journal.write(&entry).map_err(io(&log))?;
             if let Some(score) = validation.map(|validation| validation.score()) {
@@ -236,6 +235,9 @@ impl Stage<'_> {
             // Of dropout.
             device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
             let batch = self.method.draw(material.faces, material.pool, &mut self.random(draw));
+            if batch.shots.is_empty() {
+                continue;
+            }
             let loss = self.loss(&at.network, material.faces, &batch, device);
             let total: f32 = loss.total.clone().into_scalar();
             if !total.is_finite() {
@@ -247,7 +249,8 @@ impl Stage<'_> {
             gradients.accumulate(&at.network, found);
         }
         let encoders = learning_rate * self.schedule.encoder_rate;
-        let rates = ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
+        let rates =
+            ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
         at.network = at.optimizer.step(rates, at.network.clone(), gradients.grads());
         Some(told)
     }
@@ -270,23 +273,28 @@ impl Stage<'_> {
         StdRng::from_seed(seed)
     }
 
-    /// How the averaged network does on people that it has not learnt from.
-    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Validation {
+    /// How the averaged network does on people that it has not learnt from; `None` if there is nothing to draw or to read.
+    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Option<Validation> {
         let network = network.valid();
         if self.name == "pretrain" {
             // The same draws every time, apart from those of training.
-            let draws = (0..VALIDATION_BATCHES).map(|draw| {
+            let device = device.clone().inner();
+            let draws = (0..VALIDATION_BATCHES).filter_map(|draw| {
                 let batch = self.method.draw(material.faces, material.validation, &mut self.random(u64::MAX - draw));
-                let total: f32 = self.loss(&network, material.faces, &batch, &device.clone().inner()).total.into_scalar();
-                f64::from(total)
+                let loss = (!batch.shots.is_empty()).then(|| self.loss(&network, material.faces, &batch, &device));
+                Some(f64::from(loss?.total.into_scalar::<f32>()))
             });
-            return Validation { loss: draws.sum::<f64>() / VALIDATION_BATCHES as f64, accuracy: None };
+            let losses: Vec<f64> = draws.collect();
+            return (!losses.is_empty()).then(|| Validation { loss: mean(&losses), accuracy: None });
         }
         let labelled: Vec<(usize, Expression)> = material
             .validation
             .iter()
             .filter_map(|&face| Some((face, material.faces.faces[face].expression?)))
             .collect();
+        if labelled.is_empty() {
+            return None;
+        }
         let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
         let logits = classify(&network, material.faces, &indices);
         let (mut loss, mut right) = (0.0, 0);
@@ -296,8 +304,8 @@ impl Stage<'_> {
             loss += f64::from(sum.ln() + largest - logits[*expression as usize]);
             right += usize::from(Expression::most_probable(logits) == *expression);
         }
-        let count = labelled.len().max(1) as f64;
-        Validation { loss: loss / count, accuracy: Some(right as f64 / count) }
+        let count = labelled.len() as f64;
+        Some(Validation { loss: loss / count, accuracy: Some(right as f64 / count) })
     }
 }
 
@@ -348,6 +356,10 @@ pub fn read(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Reading> {
     readings
 }
 
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// Adds `value` to what is known by this name.
 fn merge(told: &mut Vec<(&'static str, f64)>, name: &'static str, value: f64) {
     match told.iter_mut().find(|(known, _)| *known == name) {
@@ -389,5 +401,73 @@ impl Since {
             images_per_s: self.images as f64 / self.began_at.elapsed().as_secs_f64().max(1e-9),
             validation,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::train::batch::Change;
+    use crate::train::faces::tests::{face, faces_of};
+    use crate::train::network::{Architecture, device};
+
+    /// Learns nothing, and whose loss is no number from a draw on.
+    struct Poisoned {
+        sound: u64,
+        drawn: AtomicU64,
+    }
+
+    impl Method for Poisoned {
+        fn pictures(&self) -> usize {
+            2
+        }
+
+        fn draw(&self, faces: &Faces, pool: &[usize], _rng: &mut StdRng) -> Batch {
+            let mut batch = Batch::default();
+            pool.iter().for_each(|&face| batch.push(faces, Shot { face, seed: 0, change: Change::None }, face));
+            self.drawn.fetch_add(1, Ordering::Relaxed);
+            batch
+        }
+
+        fn loss(&self, outputs: &crate::train::network::Outputs, _batch: &Batch) -> Loss {
+            let is_sound = self.drawn.load(Ordering::Relaxed) <= self.sound;
+            Loss::single(outputs.logits.clone().mean() * if is_sound { 1.0 } else { f32::NAN })
+        }
+    }
+
+    struct Silent;
+
+    impl Watch for Silent {
+        fn update(&mut self, _progress: &Progress<'_>) {}
+        fn goes_on(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_the_stage_and_leaves_the_last_good_checkpoint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let faces = faces_of(vec![face(0), face(1)]);
+        // Validations, and so checkpoints, at steps 2, 4, 6…
+        let schedule = Schedule { images: 20, validations: 5, ..Schedule::default() };
+        let stage = Stage {
+            name: "finetune",
+            method: &Poisoned { sound: 5, drawn: AtomicU64::new(0) },
+            schedule: &schedule,
+            augment: &augment::Settings::none(),
+            trains: Trains::Everything,
+            seed: 1,
+            fingerprint: "mine".to_owned(),
+        };
+        let architecture = Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() };
+        let network = Network::new(&architecture, 1, &device::cpu());
+        let material = Material { faces: &faces, pool: &[0, 1], validation: &[] };
+        let error = stage.run(network, material, folder.path(), &mut Silent).expect_err("it is poisoned");
+        assert!(matches!(error, TrainError::NotFinite { step: 5, kept: 4, .. }), "{error}");
+        assert!(error.to_string().contains("finetune.schedule.learning_rate"), "{error}");
+        let kept = checkpoint::state(folder.path(), "mine").expect("whole").expect("there is one");
+        assert_eq!(kept.step, 4);
     }
 }

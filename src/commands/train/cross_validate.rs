@@ -72,7 +72,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let recipes = args.recipes.iter().map(|path| args.options.recipe(path)).collect::<anyhow::Result<Vec<Recipe>>>()?;
-    if let Some(twice) = recipes.iter().enumerate().find(|(n, one)| recipes[..*n].iter().any(|other| other.name == one.name)) {
+    if let Some(twice) =
+        recipes.iter().enumerate().find(|(n, one)| recipes[..*n].iter().any(|other| other.name == one.name))
+    {
         anyhow::bail!("two recipes are named `{}`; give each a name of its own", twice.1.name);
     }
     if args.labels.iter().any(|share| !(*share > 0.0 && *share <= 1.0)) {
@@ -116,7 +118,11 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let about = |recipe: &Recipe| (!recipe.about.is_empty()).then(|| format!("`{}`: {}", recipe.name, recipe.about));
     let comparison = Comparison {
         title: "Cross-validation".to_owned(),
-        about: format!("{} folds, split {}; every recipe is trained on the same people.", args.folds, folds::division(&faces)),
+        about: format!(
+            "{} folds, split {}; every recipe is trained on the same people.",
+            args.folds,
+            folds::division(&faces)
+        ),
         run: provenance(0),
         cells: &cells,
         baseline: recipes.first().filter(|_| recipes.len() > 1).map(|recipe| recipe.name.clone()),

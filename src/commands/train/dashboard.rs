@@ -114,8 +114,7 @@ fn validated(progress: &Progress<'_>) -> Option<String> {
 fn curve(values: &[f64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let per_column = values.len().div_ceil(COLUMNS).max(1);
-    let means: Vec<f64> =
-        values.chunks(per_column).map(|some| some.iter().sum::<f64>() / some.len() as f64).collect();
+    let means: Vec<f64> = values.chunks(per_column).map(|some| some.iter().sum::<f64>() / some.len() as f64).collect();
     let lowest = means.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let height = |value: f64| (value - lowest) / (highest - lowest).max(1e-12) * (BARS.len() - 1) as f64;

@@ -40,7 +40,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let models = Models::of_file(&args.model)?;
     let runtime = Runtime::start(args.runtime.unwrap_or(config.inference.runtime))?;
-    let evaluator = Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
+    let evaluator =
+        Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
     for set in &args.data {
         let evaluation = follow(|on_progress| evaluator.evaluate(set, on_progress))?;
         let mut out = std::io::stdout();

@@ -188,7 +188,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     };
     let models = write_model(Vec::new())?;
     let runtime = Runtime::start(args.stage.options.runtime(config))?;
-    let evaluator = Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
+    let evaluator =
+        Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
     let evaluations = args.evaluate.iter().map(|set| follow(|on_progress| evaluator.evaluate(set, on_progress)));
     let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
     if !evaluations.is_empty() {
@@ -196,7 +197,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     let told = evaluations.iter().map(|evaluation| format!("\n{}", evaluation.to_markdown()));
     let title = format!("# {}\n\n{}\n", recipe.name, provenance(recipe.seed).to_markdown());
-    let plots = "\n![Loss of the second stage](finetune/loss.svg)\n\n![Accuracy on people kept apart](finetune/accuracy.svg)\n";
+    let plots =
+        "\n![Loss of the second stage](finetune/loss.svg)\n\n![Accuracy on people kept apart](finetune/accuracy.svg)\n";
     write(folder, "report.md", &std::iter::once(title).chain(told).chain([plots.to_owned()]).collect::<String>())?;
     tracing::info!(
         "the model: {}; to run it: `[models] folder = \"{}\"` in vultus.toml",

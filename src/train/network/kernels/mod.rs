@@ -320,9 +320,11 @@ mod tests {
             let burns = channels_last(layer.forward(channels_first(shifted())));
             let burns = burns * gamma.clone().reshape([1, 1, 1, -1]) + beta.clone().reshape([1, 1, 1, -1]);
             let burns = if with_residual { burns + residual.clone() } else { burns };
+            // What lies at the cut but for rounding may fall on either side of it.
+            let counts = if cut { burns.clone().detach().abs().greater_scalar(1e-4).float() } else { burns.ones_like() };
             let burns = if cut { relu(burns) } else { burns };
             let pictures: &[&Tensor<4>] = if with_residual { &[&x, &residual] } else { &[&x] };
-            let found = differences(&ours.output, &burns, (pictures, &[&gamma, &beta]));
+            let found = differences(&(ours.output * counts.clone()), &(burns * counts), (pictures, &[&gamma, &beta]));
             prop_assert!(found.iter().all(|difference| *difference < 1e-3), "{found:?}");
             let momentum = layer.momentum as f32;
             let burns = [layer.running_mean.value_sync() / momentum, (layer.running_var.value_sync() - (1.0 - momentum)) / momentum];
