@@ -11,9 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::faces::{Faces, Sex};
 
-/// Shares of labelled subjects that reduced labels are reported for (training.md 1.5).
-pub const LABEL_SHARES: [f64; 6] = [1.0, 0.5, 0.25, 0.1, 0.05, 0.01];
-
 /// Why a split cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
@@ -22,8 +19,38 @@ pub enum FoldsError {
     TooFew { folds: usize },
     #[error("{folds} folds cannot be made of {units} {what}: take fewer folds, or more data")]
     TooMany { folds: usize, units: usize, what: &'static str },
-    #[error("there is no view `{view}`; there are {views}")]
-    NoView { view: String, views: String },
+}
+
+/// What a split keeps together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    /// All pictures of a person, where the data says who is who.
+    #[default]
+    Subject,
+    /// Nothing: people are on both sides ([`by_image`]).
+    Picture,
+}
+
+impl By {
+    /// `folds` splits.
+    ///
+    /// # Errors
+    /// [`FoldsError::TooFew`] and [`FoldsError::TooMany`].
+    pub fn folds(self, faces: &Faces, folds: usize, seed: u64) -> Result<Vec<Split>, FoldsError> {
+        match self {
+            Self::Subject => by_subject(faces, folds, seed),
+            Self::Picture => by_image(faces, folds, seed),
+        }
+    }
+
+    /// In words, what it divides `faces` by.
+    #[must_use]
+    pub fn words(self, faces: &Faces) -> &'static str {
+        match self {
+            Self::Subject => division(faces),
+            Self::Picture => "by picture: people are in two parts, and the figures say little of strangers",
+        }
+    }
 }
 
 /// Indices of faces, in ascending order.
@@ -46,24 +73,6 @@ impl Split {
     pub fn with_validation(self, faces: &Faces, share: f64, seed: u64) -> Self {
         let (validation, train) = first_units(faces, &self.train, share, seed, "validation");
         if train.is_empty() { self } else { Self { train, validation, test: self.test } }
-    }
-
-    /// The same without `view` in training and validation, and with nothing else in the test: leave one view out.
-    ///
-    /// # Errors
-    /// [`FoldsError::NoView`].
-    pub fn without_view(&self, faces: &Faces, view: &str) -> Result<Self, FoldsError> {
-        let Some(hidden) = faces.views.iter().position(|name| name == view) else {
-            return Err(FoldsError::NoView { view: view.to_owned(), views: faces.views.join(", ") });
-        };
-        let of_view = |indices: &[usize], is_wanted: bool| {
-            indices.iter().copied().filter(|&n| (faces.faces[n].view == hidden) == is_wanted).collect()
-        };
-        Ok(Self {
-            train: of_view(&self.train, false),
-            validation: of_view(&self.validation, false),
-            test: of_view(&self.test, true),
-        })
     }
 }
 
@@ -287,6 +296,7 @@ mod tests {
 
         #[test]
         fn fewer_labels_are_among_more_labels(people in 2..40_usize, seed: u64) {
+            const LABEL_SHARES: [f64; 6] = [1.0, 0.5, 0.25, 0.1, 0.05, 0.01];
             let faces = crowd(people, 3, 0);
             let shares = LABEL_SHARES.map(|share| labelled(&faces, &faces.all(), share, seed));
             for (share, (more, fewer)) in LABEL_SHARES[1..].iter().zip(shares.iter().zip(&shares[1..])) {
@@ -304,17 +314,6 @@ mod tests {
         let of = |seed| by_subject(&faces, 5, seed).expect("there are enough");
         assert_eq!(of(7), of(7));
         assert_ne!(of(7), of(8));
-    }
-
-    #[test]
-    fn a_view_that_is_left_out_is_all_of_the_test_and_none_of_the_training() {
-        let faces = crowd(9, 4, 0);
-        let split = by_subject(&faces, 3, 1).expect("there are enough")[0].clone().with_validation(&faces, 0.2, 1);
-        let hidden = split.without_view(&faces, "left").expect("a view");
-        assert_eq!(faces.view_counts(&hidden.train)[0] + faces.view_counts(&hidden.validation)[0], 0);
-        assert_eq!(faces.view_counts(&hidden.test), [6, 0]);
-        let message = split.without_view(&faces, "top").expect_err("no view").to_string();
-        assert!(message.contains("`top`") && message.contains("left, right"), "{message}");
     }
 
     #[test]

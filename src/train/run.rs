@@ -12,6 +12,7 @@ use super::network::Network;
 use super::plot::{self, PlotError, Scale, Titles, log_curves};
 use super::recipe::{Finetune, Portion, Pretrain, Recipe, Trains};
 use super::trainer::{Material, Stage, TrainError, Watch};
+use crate::infer::manifest::sha256;
 
 /// Why a recipe could not be followed to its end.
 #[derive(Debug, thiserror::Error)]
@@ -133,43 +134,58 @@ impl Run<'_> {
         Network::new(&self.recipe.network, self.recipe.seed, self.device)
     }
 
-    /// The first stage, if the recipe has one: `network` after it.
+    /// The first stage, if the recipe has one.
     ///
     /// # Errors
-    /// [`RunError::Method`] when the faces lack what the method lives on, and those of the trainer.
-    pub fn pretrain(&self, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
-        let Some(Pretrain { method, schedule, augment }) = &self.recipe.pretrain else { return Ok(network) };
+    /// [`RunError::Method`] when the faces lack what the method lives on.
+    pub fn pretraining(&self) -> Result<Option<Stage<'_>>, RunError> {
+        let Some(Pretrain { method, schedule, augment }) = &self.recipe.pretrain else { return Ok(None) };
         let method = self.method(method, &self.parts.pretrain)?;
-        let stage = Stage {
-            name: "pretrain",
-            method: &*method,
-            schedule,
-            augment,
-            trains: Trains::Everything,
-            seed: self.recipe.seed,
-            fingerprint: self.fingerprint(&self.parts.pretrain),
-        };
-        let validation = &self.parts.pretrain_validation;
-        self.stage(&stage, network, &self.parts.pretrain, validation, watch)
+        let fingerprint = self.fingerprint(&self.parts.pretrain);
+        let (trains, seed) = (Trains::Everything, self.recipe.seed);
+        Ok(Some(Stage { name: "pretrain", method, schedule, augment, trains, seed, fingerprint }))
     }
 
-    /// The second stage: `network` after it.
+    /// The second stage.
+    ///
+    /// # Errors
+    /// As of [`Run::pretraining`].
+    pub fn finetuning(&self) -> Result<Stage<'_>, RunError> {
+        let Finetune { trains, method, schedule, augment } = &self.recipe.finetune;
+        let method = self.method(&AnyMethod::Supervised(method.clone()), &self.parts.finetune)?;
+        let fingerprint = self.fingerprint(&self.parts.finetune);
+        let (trains, seed) = (*trains, self.recipe.seed);
+        Ok(Stage { name: "finetune", method, schedule, augment, trains, seed, fingerprint })
+    }
+
+    /// What `stage` is done with.
+    #[must_use]
+    pub fn material(&self, stage: &Stage<'_>) -> Material<'_> {
+        let Parts { pretrain, pretrain_validation, finetune, finetune_validation } = self.parts;
+        let (pool, validation) = match stage.name {
+            "pretrain" => (pretrain, pretrain_validation),
+            _ => (finetune, finetune_validation),
+        };
+        Material { faces: self.faces, pool, validation }
+    }
+
+    /// `network` after the first stage, if the recipe has one.
+    ///
+    /// # Errors
+    /// As of [`Run::pretraining`], and those of the trainer.
+    pub fn pretrain(&self, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
+        match self.pretraining()? {
+            Some(stage) => self.stage(&stage, network, watch),
+            None => Ok(network),
+        }
+    }
+
+    /// `network` after the second stage.
     ///
     /// # Errors
     /// As of [`Run::pretrain`].
     pub fn finetune(&self, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
-        let Finetune { trains, method, schedule, augment } = &self.recipe.finetune;
-        let method = self.method(&AnyMethod::Supervised(method.clone()), &self.parts.finetune)?;
-        let stage = Stage {
-            name: "finetune",
-            method: &*method,
-            schedule,
-            augment,
-            trains: *trains,
-            seed: self.recipe.seed,
-            fingerprint: self.fingerprint(&self.parts.finetune),
-        };
-        self.stage(&stage, network, &self.parts.finetune, &self.parts.finetune_validation, watch)
+        self.stage(&self.finetuning()?, network, watch)
     }
 
     fn method(&self, settings: &AnyMethod, pool: &[usize]) -> Result<Box<dyn Method>, RunError> {
@@ -178,17 +194,9 @@ impl Run<'_> {
         Ok(method)
     }
 
-    fn stage(
-        &self,
-        stage: &Stage<'_>,
-        network: Network,
-        pool: &[usize],
-        validation: &[usize],
-        watch: &mut dyn Watch,
-    ) -> Result<Network, RunError> {
+    fn stage(&self, stage: &Stage<'_>, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
         let folder = self.folder.join(stage.name);
-        let material = Material { faces: self.faces, pool, validation };
-        let network = stage.run(network, material, &folder, watch)?;
+        let network = stage.run(network, self.material(stage), &folder, watch)?;
         let log = folder.join("log.jsonl");
         let failed = |path: PathBuf| move |source| TrainError::Log { path, source };
         let text = std::fs::read_to_string(&log).map_err(failed(log))?;
@@ -210,13 +218,9 @@ impl Run<'_> {
 
     /// By what a checkpoint knows that it is of this recipe and this data.
     fn fingerprint(&self, pool: &[usize]) -> String {
-        use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        hash.update(self.recipe.fingerprint());
-        for &face in pool {
-            hash.update(self.faces.faces[face].source.as_os_str().as_encoded_bytes());
-        }
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        let mut known = self.recipe.fingerprint().into_bytes();
+        pool.iter().for_each(|&face| known.extend(self.faces.faces[face].source.as_os_str().as_encoded_bytes()));
+        sha256(&known)
     }
 }
 

@@ -11,13 +11,17 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::faces::{Face, Faces};
-use super::folds::{self, Split};
+use super::folds::{By, Split};
 use super::metrics::{Answer, Pictured, retrieval};
 use super::network::Network;
 use super::recipe::{Recipe, Trains};
 use super::run::{Parts, Run, RunError};
 use super::trainer::{Reading, Watch, read};
+use crate::capture::folder::files_below;
 use crate::scene::Expression;
+
+/// The file in a cell's folder that keeps its result.
+const CELL: &str = "cell.json";
 
 /// Why a study could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,9 @@ pub struct Study<'a> {
     pub faces: &'a Faces,
     /// Test sets beside the fold that is left out; nobody learns from them.
     pub tests: &'a [(String, Faces)],
-    /// How many folds.
+    /// What is divided…
+    pub by: By,
+    /// … into how many folds.
     pub folds: usize,
     /// Of these, those that are done; all if empty.
     pub only_folds: &'a [usize],
@@ -105,6 +111,8 @@ pub struct Cell {
     pub fold: usize,
     /// Under which condition.
     pub condition: Condition,
+    /// By what its second stage is recognised.
+    pub fingerprint: String,
     /// The fold's people first, then the test sets.
     pub tests: Vec<Tested>,
 }
@@ -126,12 +134,13 @@ pub struct Tested {
 }
 
 impl Study<'_> {
-    /// Does what is not done yet, and gives all cells.
+    /// Does what is not done yet, and gives all cells: those that were asked for, then what else the folder has of other
+    /// recipes, seeds and conditions.
     ///
     /// # Errors
     /// Every [`StudyError`]; cells that are done are kept.
     pub fn run(&self, watch: &mut dyn Watch) -> Result<Vec<Cell>, StudyError> {
-        let folds = folds::by_subject(self.faces, self.folds, self.split_seed).map_err(RunError::from)?;
+        let folds = self.by.folds(self.faces, self.folds, self.split_seed).map_err(RunError::from)?;
         let mut cells = Vec::new();
         for (fold, split) in folds.iter().enumerate() {
             if !self.only_folds.is_empty() && !self.only_folds.contains(&fold) {
@@ -141,6 +150,14 @@ impl Study<'_> {
                 cells.push(self.cell(wanted, fold, split, watch)?);
             }
         }
+        let failed = |source| StudyError::Keep { path: self.folder.to_owned(), source };
+        for file in files_below(self.folder).map_err(failed)?.iter().filter(|file| file.ends_with(CELL)) {
+            let cell = read_cell(&self.folder.join(file))?;
+            let is_known = |other: &Cell| cell.place() == other.place();
+            if !cells.iter().any(is_known) {
+                cells.push(cell);
+            }
+        }
         Ok(cells)
     }
 
@@ -148,25 +165,30 @@ impl Study<'_> {
         let base = &self.recipes[wanted.recipe];
         let begun = self.folder.join(&base.name).join(format!("seed-{}", wanted.seed)).join(format!("fold-{fold}"));
         let folder = begun.join(wanted.condition.name());
-        let kept = folder.join("cell.json");
-        if kept.is_file() {
-            return read_cell(&kept);
-        }
+        let kept = folder.join(CELL);
+        let run = |recipe, parts, folder| Run { recipe, faces: self.faces, parts, device: self.device, folder };
         let mut recipe = base.clone();
         recipe.seed = wanted.seed;
-        let parts = Parts::of(&recipe, self.faces, split)?;
-        let run = |recipe, parts, folder| Run { recipe, faces: self.faces, parts, device: self.device, folder };
-        let pretraining = run(&recipe, &parts, &begun);
-        let pretrained = pretraining.pretrain(pretraining.fresh(), watch)?;
-
         let mut changed = recipe.clone();
         changed.data.labels = wanted.condition.labels;
         changed.data.without_views.extend(wanted.condition.without_view.clone());
         if wanted.condition.probe {
             changed.finetune.trains = Trains::Classifier;
         }
-        let parts = Parts::of(&changed, self.faces, split)?;
-        let network = run(&changed, &parts, &folder).finetune(pretrained.clone(), watch)?;
+        let changed_parts = Parts::of(&changed, self.faces, split)?;
+        let finetuning = run(&changed, &changed_parts, &folder);
+        let fingerprint = finetuning.finetuning()?.fingerprint;
+        // What was tested on other sets is tested again; what was trained otherwise, its checkpoint refuses.
+        if let Some(cell) = kept.is_file().then(|| read_cell(&kept)).transpose()?
+            && cell.fingerprint == fingerprint
+            && cell.tests.iter().skip(1).map(|tested| &tested.set).eq(self.tests.iter().map(|(name, _)| name))
+        {
+            return Ok(cell);
+        }
+        let parts = Parts::of(&recipe, self.faces, split)?;
+        let pretraining = run(&recipe, &parts, &begun);
+        let pretrained = pretraining.pretrain(pretraining.fresh(), watch)?;
+        let network = finetuning.finetune(pretrained.clone(), watch)?;
         let pretrained = recipe.pretrain.is_some().then_some(&pretrained);
         let tests = std::iter::once(("fold", self.faces, split.test.clone()));
         let tests = tests.chain(self.tests.iter().map(|(name, faces)| (name.as_str(), faces, faces.all())));
@@ -175,6 +197,7 @@ impl Study<'_> {
             seed: wanted.seed,
             fold,
             condition: wanted.condition.clone(),
+            fingerprint,
             tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
         };
         let keep =
@@ -184,6 +207,13 @@ impl Study<'_> {
             .and_then(|()| fs::rename(&unfinished, &kept))
             .map_err(|source| StudyError::Keep { path: kept.clone(), source })?;
         Ok(cell)
+    }
+}
+
+impl Cell {
+    /// What there is one cell of.
+    fn place(&self) -> (&str, u64, usize, String) {
+        (&self.recipe, self.seed, self.fold, self.condition.name())
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Stage<'a> {
     /// `pretrain` or `finetune`.
     pub name: &'static str,
     /// What is a positive, and the loss.
-    pub method: &'a dyn Method,
+    pub method: Box<dyn Method>,
     /// How long and how fast.
     pub schedule: &'a Schedule,
     /// How pictures are changed.
@@ -234,7 +234,7 @@ impl Stage<'_> {
             let draw = at.state.step * self.schedule.accumulate as u64 + part;
             // Of dropout.
             device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
-            let batch = self.method.draw(material.faces, material.pool, &mut self.random(draw));
+            let batch = self.draw(material, draw);
             if batch.shots.is_empty() {
                 continue;
             }
@@ -253,6 +253,12 @@ impl Stage<'_> {
             ModuleLrScheduler::new(learning_rate).with_group(ParamGroup::from_predicate("encoder"), encoders).step();
         at.network = at.optimizer.step(rates, at.network.clone(), gradients.grads());
         Some(told)
+    }
+
+    /// The batch of this number, counted from 0, that the stage learns from.
+    #[must_use]
+    pub fn draw(&self, material: Material<'_>, number: u64) -> Batch {
+        self.method.draw(material.faces, material.pool, &mut self.random(number))
     }
 
     /// The loss of a batch.
@@ -454,7 +460,7 @@ mod tests {
         let schedule = Schedule { images: 20, validations: 5, ..Schedule::default() };
         let stage = Stage {
             name: "finetune",
-            method: &Poisoned { sound: 5, drawn: AtomicU64::new(0) },
+            method: Box::new(Poisoned { sound: 5, drawn: AtomicU64::new(0) }),
             schedule: &schedule,
             augment: &augment::Settings::none(),
             trains: Trains::Everything,

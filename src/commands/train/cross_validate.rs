@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use vultus::config::{Config, DeviceChoice};
 use vultus::train::datasets::DatasetSpec;
-use vultus::train::folds;
+use vultus::train::folds::By;
 use vultus::train::network::device;
 use vultus::train::recipe::Recipe;
 use vultus::train::report::comparison::Comparison;
@@ -24,7 +24,8 @@ use crate::commands::signal::stop_on_signal;
   vultus train cross-validate supervised.toml cl-mex.toml --data ~/faces --folds 3 --seeds 1,2,3 --labels 1,0.1
   vultus train cross-validate supervised.toml cl-mex.toml --data ~/faces --test kdef:other --leave-view-out --probe
 
-The first recipe is what the others are compared with. The same command again goes on where it was broken off.")]
+The first recipe is what the others are compared with. The same command again goes on where it was broken off; another
+one with the same `--output` adds to its report.")]
 pub(super) struct Args {
     /// What to compare
     #[arg(value_name = "RECIPE", required = true)]
@@ -34,6 +35,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=100))]
     folds: u16,
 
+    /// What of the people's pictures stays together: with `picture`, people are in training and test, which shows how
+    /// much that flatters
+    #[arg(long, value_enum, default_value_t)]
+    split: SplitBy,
+
     /// Do these folds alone, counted from 0
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     only_folds: Vec<usize>,
@@ -42,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     seeds: Vec<u64>,
 
-    /// Shares of the people whose labels the second stage may use
+    /// Shares of the people whose labels the second stage may use, such as 1,0.5,0.25,0.1,0.05,0.01
     #[arg(long, value_name = "SHARE,…", value_delimiter = ',', default_value = "1")]
     labels: Vec<f64>,
 
@@ -68,6 +74,24 @@ pub(super) struct Args {
 
     #[command(flatten)]
     options: Options,
+}
+
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum SplitBy {
+    /// All pictures of a person
+    #[default]
+    Subject,
+    /// Nothing
+    Picture,
+}
+
+impl From<SplitBy> for By {
+    fn from(split: SplitBy) -> Self {
+        match split {
+            SplitBy::Subject => Self::Subject,
+            SplitBy::Picture => Self::Picture,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
@@ -105,6 +129,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         recipes: &recipes,
         faces: &faces,
         tests: &tests,
+        by: args.split.into(),
         folds: args.folds.into(),
         only_folds: &args.only_folds,
         split_seed: 0,
@@ -121,7 +146,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         about: format!(
             "{} folds, split {}; every recipe is trained on the same people.",
             args.folds,
-            folds::division(&faces)
+            By::from(args.split).words(&faces)
         ),
         run: provenance(0),
         cells: &cells,

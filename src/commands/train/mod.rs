@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod material;
 mod run;
+mod show;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ pub(super) struct Args {
 #[derive(Subcommand)]
 enum Verb {
     Run(run::Args),
+    Show(show::Args),
     Pretrain(run::PretrainArgs),
     Finetune(run::FinetuneArgs),
     CrossValidate(cross_validate::Args),
@@ -42,6 +44,7 @@ enum Verb {
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Run(args) => run::run(args, config),
+        Verb::Show(args) => show::run(args, config),
         Verb::Pretrain(args) => run::pretrain(args, config),
         Verb::Finetune(args) => run::finetune(args, config),
         Verb::CrossValidate(args) => cross_validate::run(args, config),

@@ -118,6 +118,7 @@ mod tests {
                     seed: 1,
                     fold,
                     condition: condition.clone(),
+                    fingerprint: String::new(),
                     tests: vec![tested("fold", fold, right), tested("kdef:shifted", fold, right - 1)],
                 });
             }

@@ -3,10 +3,10 @@
 //! Nothing is unfolded and nothing is padded: a tile knows where each of its pixels' neighbours lies, and that some lie
 //! outside. Every sum is taken in an order that neither the number of threads nor their timing changes.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Simd;
 use rayon::prelude::*;
 
-use super::tile::{OUTSIDE, Pass, Sums, TILE, WIDTH, add_product};
+use super::tile::{OUTSIDE, Pass, Sums, TILE, Tiled, WIDTH, add_product};
 use super::winograd;
 
 /// Pixels that a task works on at least, so that weights are read seldom and tiles are full.
@@ -108,7 +108,7 @@ impl Convolution {
         let mut y = vec![0.0; self.output_len()];
         let groups = y.par_chunks_mut(group * self.out_pixels() * self.filters).zip(x.par_chunks(group * image));
         groups.for_each(|(y, x)| {
-            Arch::new().dispatch(Sums {
+            Sums {
                 passes: &passes,
                 weights: &weights,
                 source: x,
@@ -116,7 +116,8 @@ impl Convolution {
                 target: y,
                 width: self.filters,
                 pixels: usize::MAX,
-            });
+            }
+            .dispatch();
         });
         y
     }
@@ -182,7 +183,7 @@ impl Convolution {
         }
         let mut dx = vec![0.0; self.input_len()];
         dx.par_chunks_mut(group * image).zip(dy.par_chunks(group * out_image)).for_each(|(dx, dy)| {
-            Arch::new().dispatch(Sums {
+            Sums {
                 passes: &passes,
                 weights: &packed,
                 source: dy,
@@ -190,7 +191,8 @@ impl Convolution {
                 target: dx,
                 width: self.channels,
                 pixels: usize::MAX,
-            });
+            }
+            .dispatch();
         });
         dx
     }
@@ -206,7 +208,7 @@ impl Convolution {
         let mut packed = vec![0.0; self.filters / WIDTH * units * TILE * WIDTH];
         let share = (self.filters / WIDTH * units).div_ceil(rayon::current_num_threads());
         packed.par_chunks_mut(share * TILE * WIDTH).enumerate().for_each(|(part, packed)| {
-            Arch::new().dispatch(Products { of: self, first: part * share, x, dy, packed });
+            Products { of: self, first: part * share, x, dy, packed }.dispatch();
         });
         let mut weights = vec![0.0; self.filters * rows];
         weights.par_chunks_mut(rows).enumerate().for_each(|(filter, weights)| {
@@ -249,7 +251,7 @@ struct Products<'a> {
     packed: &'a mut [f32],
 }
 
-impl Products<'_> {
+impl Tiled for Products<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
         let conv = self.of;
@@ -281,20 +283,6 @@ impl Products<'_> {
                     *out = simd.add_f32s(*out, *sums);
                 }
             }
-        }
-    }
-}
-
-impl WithSimd for Products<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.run::<S, 2, 8>(simd),
-            8 => self.run::<S, 4, 2>(simd),
-            4 => self.run::<S, 8, 2>(simd),
-            _ => self.run::<S, 32, 1>(simd),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The two sums that convolutions consist of, held in registers while they grow: a tile of [`TILE`] pixels (or of [`TILE`]
 //! rows of a weight) by [`WIDTH`] channels.
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Channels of a tile: two registers of AVX-512. Numbers of output channels are multiples of it.
 pub const WIDTH: usize = 32;
@@ -10,6 +10,39 @@ pub const WIDTH: usize = 32;
 pub const TILE: usize = 8;
 /// An offset that lies in no slice.
 pub const OUTSIDE: usize = usize::MAX / 2;
+
+/// Work on tiles, for registers of every width.
+pub trait Tiled: Sized {
+    /// Does it with `N` registers for [`WIDTH`] channels, and `P` pixels of a tile at once.
+    fn run<S: Simd, const N: usize, const P: usize>(self, simd: S);
+
+    /// Does it with as many pixels at once as the registers hold sums for.
+    #[inline(always)]
+    fn run_tiled<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.run::<S, 2, 8>(simd),
+            8 => self.run::<S, 4, 2>(simd),
+            4 => self.run::<S, 8, 2>(simd),
+            _ => self.run::<S, 32, 1>(simd),
+        }
+    }
+
+    /// Does it with the widest registers that the processor has.
+    fn dispatch(self) {
+        Arch::new().dispatch(Dispatched(self));
+    }
+}
+
+struct Dispatched<T>(T);
+
+impl<T: Tiled> WithSimd for Dispatched<T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.run_tiled(simd);
+    }
+}
 
 /// What [`Sums`] does for some of the target's pixels: `target[pixel] = Σ source[pixel's tap] · weights[tap]`.
 pub struct Pass {
@@ -61,7 +94,7 @@ pub struct Sums<'a> {
     pub pixels: usize,
 }
 
-impl Sums<'_> {
+impl Tiled for Sums<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
         let nothing = vec![0.0; self.depth];
@@ -83,20 +116,6 @@ impl Sums<'_> {
                     }
                 }
             }
-        }
-    }
-}
-
-impl WithSimd for Sums<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.run::<S, 2, 8>(simd),
-            8 => self.run::<S, 4, 2>(simd),
-            4 => self.run::<S, 8, 2>(simd),
-            _ => self.run::<S, 32, 1>(simd),
         }
     }
 }

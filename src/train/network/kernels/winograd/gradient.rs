@@ -4,7 +4,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::super::tile::{WIDTH, add_product};
+use super::super::tile::{Tiled, WIDTH, add_product};
 use super::{GAP, POINTS, Pixels, Tiles, from_input};
 
 /// Tiles whose products are summed up before they are added to the gradient.
@@ -16,7 +16,7 @@ pub fn weight_gradient(size: [usize; 2], [channels, filters]: [usize; 2], x: &[f
     let mut sums = vec![0.0; POINTS * filters * channels];
     let share = (sums.len() / PART).div_ceil(rayon::current_num_threads());
     sums.par_chunks_mut(share * PART).enumerate().for_each(|(i, sums)| {
-        Arch::new().dispatch(Products { tiles: Tiles { size }, parts, first: i * share, x, dy, sums });
+        Products { tiles: Tiles { size }, parts, first: i * share, x, dy, sums }.dispatch();
     });
     let mut weights = vec![0.0; filters * channels * 9];
     weights.par_chunks_mut(WIDTH * channels * 9).enumerate().for_each(|(block, weights)| {
@@ -105,7 +105,7 @@ struct Products<'a> {
 const COLUMN: usize = SUMMED * WIDTH + GAP;
 const BLOCK: usize = 4 * COLUMN;
 
-impl Products<'_> {
+impl Tiled for Products<'_> {
     #[inline(always)]
     fn run<S: Simd, const N: usize, const P: usize>(self, simd: S) {
         let Self { tiles, parts: [filters, channels], first, x, dy, sums } = self;
@@ -210,20 +210,6 @@ fn output_row<S: Simd, const N: usize>(
             for column in 0..4 {
                 points[column * COLUMN / S::F32_LANES + t * N + n] = values[column];
             }
-        }
-    }
-}
-
-impl WithSimd for Products<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match S::F32_LANES {
-            16 => self.run::<S, 2, 8>(simd),
-            8 => self.run::<S, 4, 2>(simd),
-            4 => self.run::<S, 8, 2>(simd),
-            _ => self.run::<S, 32, 1>(simd),
         }
     }
 }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 pub use gradient::weight_gradient;
 
-use super::tile::{Pass, Sums, WIDTH};
+use super::tile::{Pass, Sums, Tiled, WIDTH};
 
 /// Numbers of a transformed tile.
 const POINTS: usize = 16;
@@ -175,7 +175,7 @@ impl WithSimd for Filter<'_> {
             pixels.extend((first..count.min(first + CHUNK)).map(|tile| tiles.pixels(tile)));
             input_to_points(simd, &pixels, x, channels, &mut points);
             let (source, target, tiles) = (&points, &mut sums, pixels.len());
-            Sums { passes, weights, source, depth: channels, target, width: filters, pixels: tiles }.with_simd(simd);
+            Sums { passes, weights, source, depth: channels, target, width: filters, pixels: tiles }.run_tiled(simd);
             sums_to_output(simd, &pixels, &sums, filters, y);
         }
     }
