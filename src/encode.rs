@@ -137,3 +137,44 @@ impl Encoder {
         InferError::Run { model: self.name.clone(), reason: format!("it gave {gave}") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::manifest::Models;
+
+    /// A model that says the same of every face.
+    struct Always(Vec<f32>);
+
+    impl Session for Always {
+        fn run(&mut self, shape: [usize; 4], _input: &[f32], outputs: &mut [Values]) -> Result<(), InferError> {
+            outputs[0].extend(std::iter::repeat_n(&self.0, shape[0]).flatten());
+            Ok(())
+        }
+
+        fn device(&self) -> &'static str {
+            "none"
+        }
+    }
+
+    fn said(model: &Model, output: &[f32]) -> Logits {
+        let mut encoder = Encoder::new(Box::new(Always(output.to_vec())), model).expect("an encoder");
+        encoder.push(&vec![0.0; encoder.cut().values()]);
+        encoder.step().expect("it runs").logits[0]
+    }
+
+    #[test]
+    fn class_scores_stand_in_the_models_order_and_probabilities_are_read_as_logarithms() {
+        let mut model = Models::load(None).expect("built in").encoder;
+        (model.outputs, model.values) = (vec!["scores".to_owned()], manifest::Values::Logits);
+        model.labels =
+            ["neutral", "surprised", "sad", "happy", "afraid", "disgusted", "angry"].map(str::to_owned).into();
+        let output = [0.4, 0.3, 0.1, 0.1, 0.05, 0.05, 0.0];
+        let turned: Vec<f32> = output.iter().rev().copied().collect();
+        assert_eq!(said(&model, &output)[..], turned);
+        model.values = manifest::Values::Probabilities;
+        let logits = said(&model, &output);
+        assert_eq!(logits[Expression::Neutral as usize], 0.4_f32.ln());
+        assert!(logits[Expression::Angry as usize].is_finite(), "of a probability of nothing too");
+    }
+}

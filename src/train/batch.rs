@@ -48,6 +48,19 @@ pub enum Change {
     ShamWarp(Warp),
     /// Eyes, brows, nose and mouth of this face, in the face with this index (SSL-FER's FaceSwap).
     SwapInto(usize),
+    /// Another face shines through it (mixup).
+    Mix(Mix),
+}
+
+/// A face that is mixed into another one's picture, value by value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mix {
+    /// Its index.
+    pub face: usize,
+    /// How it looks, where that is known.
+    pub expression: Option<Expression>,
+    /// Its share of the picture, 0 to 1.
+    pub share: f32,
 }
 
 /// The pictures of one step.
@@ -84,7 +97,7 @@ pub fn render(faces: &Faces, shots: &[Shot], side: usize, settings: &augment::Se
         let mut rng = StdRng::seed_from_u64(shot.seed);
         let mut crop = Cow::Borrowed(&face.crop);
         let field = match shot.change {
-            Change::None => None,
+            Change::None | Change::Mix(_) => None,
             Change::LocalWarp(warp) => Some(Field::local(&crop, warp, &mut rng)),
             Change::ShamWarp(warp) => Some(Field::sham(&crop, warp, &mut rng)),
             Change::SwapInto(outer) => {
@@ -95,6 +108,13 @@ pub fn render(faces: &Faces, shots: &[Shot], side: usize, settings: &augment::Se
             }
         };
         renderer.render(&crop, field.as_ref(), side, settings, &mut rng, out);
+        if let Change::Mix(Mix { face, share, .. }) = shot.change
+            && let Some(other) = faces.faces.get(face)
+        {
+            let mut mixed = vec![0.0; out.len()];
+            renderer.render(&other.crop, None, side, settings, &mut rng, &mut mixed);
+            out.iter_mut().zip(mixed).for_each(|(value, other)| *value += share * (other - *value));
+        }
         out.iter_mut().for_each(|value| *value = (*value - MEAN) / STD);
     });
     pixels
@@ -124,6 +144,18 @@ mod tests {
         assert_eq!(together, one_by_one);
         let seeded = |seed| render(&faces, &[Shot { seed, ..shots[0].clone() }], 32, &settings);
         assert_ne!(seeded(1), seeded(2));
+    }
+
+    #[test]
+    fn a_mixed_picture_lies_between_its_two_faces() {
+        let faces = sample::stills(2, 1);
+        let of = |face, change| render(&faces, &[Shot { face, seed: 1, change }], 32, &augment::Settings::none());
+        let (one, other) = (of(0, Change::None), of(5, Change::None));
+        let mixed = of(0, Change::Mix(Mix { face: 5, expression: None, share: 0.25 }));
+        for ((one, other), mixed) in one.iter().zip(&other).zip(&mixed) {
+            assert!((0.75 * one + 0.25 * other - mixed).abs() < 1e-5);
+        }
+        assert_ne!(one, other);
     }
 
     #[test]

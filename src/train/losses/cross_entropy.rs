@@ -1,24 +1,32 @@
-//! Cross-entropy of class scores, with smoothed labels, weighted classes, and rows without a label.
+//! Cross-entropy of class scores, with smoothed labels, weighted classes, rows without a label and rows with several.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
-/// `-sum_k t_k log softmax(scores)_k`, averaged over the rows that have a label, by the weight of its class; 0 if none
-/// has. `scores` is (M, K), `labels` M classes below K, `weights` one a class.
+/// What a row shows: its number, a class below K, and how much of the picture shows it. Rows may have none, or several.
+pub type Label = (usize, usize, f32);
+
+/// A whole label a row, for those that have one.
+pub fn whole(labels: impl IntoIterator<Item = Option<usize>>) -> Vec<Label> {
+    labels.into_iter().enumerate().filter_map(|(row, class)| Some((row, class?, 1.0))).collect()
+}
+
+/// `-sum_k t_k log softmax(scores)_k`, averaged over the labels, by their shares and the weights of their classes; 0 if
+/// there are none. `scores` is (M, K), `weights` one a class.
 ///
 /// With smoothing s, t is 1 - s + s / K at the label and s / K elsewhere (C. Szegedy and others, "Rethinking the
 /// Inception Architecture", 2016).
 #[must_use]
-pub fn cross_entropy(scores: Tensor<2>, labels: &[Option<usize>], smoothing: f32, weights: &[f32]) -> Tensor<1> {
+pub fn cross_entropy(scores: Tensor<2>, labels: &[Label], smoothing: f32, weights: &[f32]) -> Tensor<1> {
     let [rows, classes] = scores.dims();
     let mut targets = vec![0.0; rows * classes];
     let mut total = 0.0;
-    for (targets, label) in targets.chunks_exact_mut(classes).zip(labels) {
-        let Some(label) = *label else { continue };
-        let weight = weights[label];
+    for &(row, class, share) in labels {
+        let weight = share * weights[class];
+        let targets = &mut targets[row * classes..][..classes];
         total += weight;
-        targets.fill(weight * smoothing / classes as f32);
-        targets[label] += weight * (1.0 - smoothing);
+        targets.iter_mut().for_each(|target| *target += weight * smoothing / classes as f32);
+        targets[class] += weight * (1.0 - smoothing);
     }
     let targets = Tensor::<2>::from_data(TensorData::new(targets, [rows, classes]), &scores.device());
     -(log_softmax(scores, 1) * targets).sum() / if total > 0.0 { total } else { 1.0 }
@@ -32,7 +40,7 @@ mod tests {
     const EVEN: [f32; 3] = [1.0; 3];
 
     fn value(rows: &[&[f32]], labels: &[Option<usize>], smoothing: f32, weights: &[f32]) -> f32 {
-        cross_entropy(vectors(rows), labels, smoothing, weights).into_scalar()
+        cross_entropy(vectors(rows), &whole(labels.iter().copied()), smoothing, weights).into_scalar()
     }
 
     #[test]
@@ -60,15 +68,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_two_labels_costs_their_mean_by_share() {
+        let rows: [&[f32]; 1] = [&[1.0, 0.0, -2.0]];
+        let of = |label: usize| value(&rows, &[Some(label)], 0.1, &EVEN);
+        let mixed: f32 = cross_entropy(vectors(&rows), &[(0, 0, 0.7), (0, 2, 0.3)], 0.1, &EVEN).into_scalar();
+        assert!((mixed - (0.7 * of(0) + 0.3 * of(2))).abs() < 1e-5);
+    }
+
+    #[test]
     fn its_gradient_is_the_slope_of_its_value_and_finite_without_any_label_or_at_wild_scores() {
         let rows = random(4, 3, 6);
         let rows: Vec<&[f32]> = rows.iter().map(Vec::as_slice).collect();
-        let labels = [Some(0), None, Some(2), Some(2)];
+        let labels = [(0, 0, 1.0), (2, 2, 0.4), (2, 1, 0.6), (3, 2, 1.0)];
         assert_gradient(&rows, |z| cross_entropy(z, &labels, 0.1, &[0.5, 1.0, 2.0]));
-        assert_gradient(&rows, |z| cross_entropy(z, &[None; 4], 0.1, &EVEN));
+        assert_gradient(&rows, |z| cross_entropy(z, &[], 0.1, &EVEN));
         let wild: [&[f32]; 1] = [&[1e30, -1e30, 0.0]];
         let z = vectors(&wild);
-        let gradients = cross_entropy(z.clone(), &[Some(1)], 0.0, &EVEN).backward();
+        let gradients = cross_entropy(z.clone(), &[(0, 1, 1.0)], 0.0, &EVEN).backward();
         assert!(z.grad(&gradients).unwrap().into_data().iter::<f32>().all(f32::is_finite));
     }
 }

@@ -19,7 +19,7 @@ use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Negative, Positive};
 use crate::train::losses::contrast::{contrast, contrast_groups};
-use crate::train::losses::cross_entropy::cross_entropy;
+use crate::train::losses::cross_entropy;
 use crate::train::network::Outputs;
 
 /// A coarse class.
@@ -113,8 +113,8 @@ impl Method for Settings {
         let classes = contrast(outputs.projection.clone(), self.temperature, weight, relation);
 
         let first = |(row, class): (usize, &Option<Coarse>)| class.filter(|_| row % 2 == 0).map(|class| class as usize);
-        let labels: Vec<Option<usize>> = coarse.iter().enumerate().map(first).collect();
-        let prediction = cross_entropy(outputs.coarse.clone(), &labels, 0.0, &[1.0; Coarse::COUNT]);
+        let labels = cross_entropy::whole(coarse.iter().enumerate().map(first));
+        let prediction = cross_entropy::cross_entropy(outputs.coarse.clone(), &labels, 0.0, &[1.0; Coarse::COUNT]);
 
         let pictures = contrast_groups(softmax(outputs.coarse.clone(), 1), self.temperature, &batch.group);
         Loss::sum(vec![
@@ -162,8 +162,9 @@ mod tests {
         let part = |name: &str| f64::from(loss.parts.iter().find(|(known, _)| *known == name).unwrap().1);
         assert!((part("classes") - classes).abs() < 1e-3, "{} {classes}", part("classes"));
 
-        let first_crops: Vec<Option<usize>> = (0..20).map(|row| (row % 2 == 0).then_some(coarse[row])).collect();
-        let prediction: f32 = cross_entropy(outputs.coarse, &first_crops, 0.0, &[1.0; 4]).into_scalar();
+        let first_crops = cross_entropy::whole((0..20).map(|row| (row % 2 == 0).then_some(coarse[row])));
+        let prediction = cross_entropy::cross_entropy(outputs.coarse, &first_crops, 0.0, &[1.0; 4]);
+        let prediction: f32 = prediction.into_scalar();
         assert!((part("prediction") - f64::from(prediction)).abs() < 1e-5);
         let total: f32 = loss.total.into_scalar();
         let sum = part("classes") + part("prediction") + 0.4 * part("pictures");

@@ -3,11 +3,12 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Method};
 use crate::scene::{Expression, PerClass};
-use crate::train::batch::{Batch, Change, Shot};
+use crate::train::batch::{Batch, Change, Mix, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::cross_entropy::cross_entropy;
@@ -21,6 +22,9 @@ pub struct Settings {
     pub pictures: usize,
     /// Share of each label that is spread over all classes.
     pub label_smoothing: f32,
+    /// Pictures and their labels are mixed in pairs, by shares drawn from Beta(mixup, mixup) (H. Zhang and others, "mixup",
+    /// ICLR 2018); 0 leaves them whole.
+    pub mixup: f32,
     /// How far rare classes are drawn as often as frequent ones: 0 leaves them as they come, 1 draws all equally often.
     pub balance: f32,
     /// Weights of the classes' losses: angry, disgusted, afraid, happy, sad, surprised, neutral.
@@ -29,7 +33,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { pictures: 128, label_smoothing: 0.1, balance: 0.5, class_weights: [1.0; Expression::COUNT] }
+        Self { pictures: 128, label_smoothing: 0.1, mixup: 0.0, balance: 0.5, class_weights: [1.0; Expression::COUNT] }
     }
 }
 
@@ -43,6 +47,7 @@ impl Settings {
             &[
                 ((1..=16_384).contains(&self.pictures), "pictures", "between 1 and 16384"),
                 ((0.0..=0.9).contains(&self.label_smoothing), "label_smoothing", "between 0 and 0.9"),
+                ((0.0..=10.0).contains(&self.mixup), "mixup", "between 0 and 10"),
                 ((0.0..=1.0).contains(&self.balance), "balance", "between 0 and 1"),
                 (weights_hold, "class_weights", "seven numbers between 0.001 and 1000"),
             ],
@@ -89,14 +94,28 @@ impl Method for Settings {
 
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
         let mut batch = Batch::default();
-        for face in draw_balanced(faces, pool, self.balance, self.pictures, rng) {
-            batch.push(faces, Shot { face, seed: rng.next_u64(), change: Change::None }, face);
+        let drawn = draw_balanced(faces, pool, self.balance, self.pictures, rng);
+        let shares = Beta::new(self.mixup, self.mixup).ok();
+        for (n, &face) in drawn.iter().enumerate() {
+            // What is drawn is in random order: the next one is any one.
+            let other = drawn[(n + 1) % drawn.len()];
+            let mix = |share| Mix { face: other, expression: faces.faces[other].expression, share };
+            let change = shares.map_or(Change::None, |shares| Change::Mix(mix(shares.sample(rng))));
+            batch.push(faces, Shot { face, seed: rng.next_u64(), change }, face);
         }
         batch
     }
 
     fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
-        let labels: Vec<Option<usize>> = batch.label.iter().map(|label| label.map(|class| class as usize)).collect();
+        let mut labels = Vec::new();
+        for (row, (label, shot)) in batch.label.iter().zip(&batch.shots).enumerate() {
+            let (other, share) = match shot.change {
+                Change::Mix(Mix { expression, share, .. }) => (expression, share),
+                _ => (None, 0.0),
+            };
+            labels.extend(label.map(|class| (row, class as usize, 1.0 - share)));
+            labels.extend(other.map(|class| (row, class as usize, share)));
+        }
         Loss::single(cross_entropy(outputs.logits.clone(), &labels, self.label_smoothing, &self.class_weights))
     }
 }
@@ -131,6 +150,26 @@ mod tests {
         near(share_of_neutral(0.0), 160.0 / 184.0);
         near(share_of_neutral(0.5), 160.0_f32.sqrt() / (160.0_f32.sqrt() + 6.0 * 2.0));
         near(share_of_neutral(1.0), 1.0 / 7.0);
+    }
+
+    #[test]
+    fn mixed_pictures_have_the_labels_of_both_faces() {
+        let faces = sample::stills(4, 1);
+        let settings = Settings { mixup: 0.4, pictures: 400, ..Settings::default() };
+        let batch = settings.draw(&faces, &faces.all(), &mut rng(5));
+        let mixes: Vec<Mix> = batch
+            .shots
+            .iter()
+            .map(|shot| match shot.change {
+                Change::Mix(mix) => mix,
+                _ => panic!("{shot:?}"),
+            })
+            .collect();
+        assert!(mixes.iter().all(|mix| mix.expression == faces.faces[mix.face].expression));
+        let mean = mixes.iter().map(|mix| mix.share).sum::<f32>() / 400.0;
+        assert!((0.4..0.6).contains(&mean), "{mean}");
+        let whole = mixes.iter().filter(|mix| mix.share < 0.1 || mix.share > 0.9).count();
+        assert!((120..280).contains(&whole), "most are nearly whole: {whole}");
     }
 
     #[test]
