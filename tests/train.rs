@@ -183,10 +183,23 @@ fn a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not() {
 fn another_recipe_in_the_same_folder_is_refused_and_nothing_is_lost() {
     let site = Site::new();
     site.run("finetune", "run", &[]);
-    let weights = read(&site.path("run/finetune/checkpoint/average.bpk"));
+    let kept = || ["run/recipe.toml", "run/finetune/checkpoint/average.bpk"].map(|file| read(&site.path(file)));
+    let before = kept();
     let told = site.refused("finetune", "run", &["--set", "finetune.schedule.learning_rate=0.5"]);
     assert!(told.contains("another recipe") && told.contains("--output"), "{told}");
-    assert_eq!(read(&site.path("run/finetune/checkpoint/average.bpk")), weights);
+    assert_eq!(kept(), before);
+}
+
+#[test]
+fn another_second_stage_goes_on_from_the_same_first_one() {
+    let site = Site::new();
+    site.run("pretrain", "run", &[]);
+    let weights = read(&site.path("run/pretrain/checkpoint/average.bpk"));
+    let changed = ["--set", "finetune.schedule.images=320", "--set", "data.labels=0.5"];
+    site.run("run", "run", &changed);
+    assert_eq!(read(&site.path("run/pretrain/checkpoint/average.bpk")), weights, "it is not done again");
+    let told = site.refused("run", "run", &[&changed[..], &["--set", "pretrain.schedule.images=1280"]].concat());
+    assert!(told.contains("another recipe"), "{told}");
 }
 
 #[test]

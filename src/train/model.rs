@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 
-use super::datasets::Kind;
+use super::datasets::{DatasetSpec, Kind};
 use super::evaluate::Evaluation;
 use super::faces::Faces;
 use super::metrics::{Answer, fit_temperature};
@@ -39,13 +39,20 @@ pub fn card(recipe: &Recipe, network: &Network, temperature: f32, run: Run, figu
     };
     let parameters = network.num_params() as f64 / 1e6;
     let summary = format!("{} A {}, {parameters:.2} million parameters, {how}.", recipe.about, network.architecture());
-    let first = recipe.data.pretrain.iter().map(|portion| (portion, "first stage"));
-    let second = recipe.data.finetune.iter().map(|portion| (portion, "second stage"));
-    let data: Vec<Source> = first.chain(second).map(|(portion, part)| source(portion, part)).collect();
+    let [first, second] = [&recipe.data.pretrain, &recipe.data.finetune];
+    let is_in = |portions: &[Portion], set: &DatasetSpec| portions.iter().any(|portion| portion.set == *set);
+    let of_first = first
+        .iter()
+        .map(|portion| source(portion, if is_in(second, &portion.set) { "both stages" } else { "first stage" }));
+    let of_second =
+        second.iter().filter(|portion| !is_in(first, &portion.set)).map(|portion| source(portion, "second stage"));
+    let data: Vec<Source> = of_first.chain(of_second).collect();
     let licence = if data.iter().all(|source| source.terms == OWN_TERMS) {
         OWN_TERMS.to_owned()
     } else {
-        "the weights are under the terms of the data that they were learnt from, which stand under `data`".to_owned()
+        format!(
+            "{OWN_TERMS} as far as it is ours; what it was learnt from has terms of its own, which stand under `data`"
+        )
     };
     Card {
         name: recipe.name.clone(),

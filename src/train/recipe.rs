@@ -169,6 +169,13 @@ pub struct Finetune {
     pub augment: augment::Settings,
 }
 
+impl Default for Finetune {
+    fn default() -> Self {
+        let (trains, method, schedule) = Default::default();
+        Self { trains, method, schedule, augment: augment::Settings::moderate() }
+    }
+}
+
 /// What of the network learns in the second stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -214,6 +221,13 @@ impl Recipe {
     /// When a value cannot be written as TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string_pretty(self)
+    }
+
+    /// What its first stage depends on: the same for recipes that differ in the second one alone.
+    #[must_use]
+    pub fn of_first_stage(&self) -> Self {
+        let data = Data { finetune: Vec::new(), labels: whole(), without_views: Vec::new(), ..self.data.clone() };
+        Self { data, finetune: Finetune::default(), ..self.clone() }
     }
 
     /// What two recipes that train alike have in common, hexadecimal: all but their names and descriptions.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+use super::checkpoint;
 use super::datasets::DatasetSpec;
 use super::faces::{Faces, FacesError};
 use super::folds::{self, FoldsError, Split};
@@ -141,7 +142,7 @@ impl Run<'_> {
     pub fn pretraining(&self) -> Result<Option<Stage<'_>>, RunError> {
         let Some(Pretrain { method, schedule, augment }) = &self.recipe.pretrain else { return Ok(None) };
         let method = self.method(method, &self.parts.pretrain)?;
-        let fingerprint = self.fingerprint(&self.parts.pretrain);
+        let fingerprint = self.first_fingerprint();
         let (trains, seed) = (Trains::Everything, self.recipe.seed);
         Ok(Some(Stage { name: "pretrain", method, schedule, augment, trains, seed, fingerprint }))
     }
@@ -153,9 +154,21 @@ impl Run<'_> {
     pub fn finetuning(&self) -> Result<Stage<'_>, RunError> {
         let Finetune { trains, method, schedule, augment } = &self.recipe.finetune;
         let method = self.method(&AnyMethod::Supervised(method.clone()), &self.parts.finetune)?;
-        let fingerprint = self.fingerprint(&self.parts.finetune);
+        let fingerprint = self.second_fingerprint();
         let (trains, seed) = (*trains, self.recipe.seed);
         Ok(Stage { name: "finetune", method, schedule, augment, trains, seed, fingerprint })
+    }
+
+    /// Whether what the folder has of the stages, if anything, is of this recipe and this data.
+    ///
+    /// # Errors
+    /// [`CheckpointError`](super::checkpoint::CheckpointError), by way of [`RunError::Train`].
+    pub fn check_folder(&self) -> Result<(), RunError> {
+        let first = self.recipe.pretrain.is_some().then(|| ("pretrain", self.first_fingerprint()));
+        for (stage, fingerprint) in first.into_iter().chain([("finetune", self.second_fingerprint())]) {
+            checkpoint::state(&self.folder.join(stage), &fingerprint).map_err(TrainError::from)?;
+        }
+        Ok(())
     }
 
     /// What `stage` is done with.
@@ -216,9 +229,18 @@ impl Run<'_> {
         Ok(network)
     }
 
+    fn first_fingerprint(&self) -> String {
+        self.fingerprint(&self.recipe.of_first_stage(), &self.parts.pretrain)
+    }
+
+    /// By what the second stage's results are recognised.
+    pub(super) fn second_fingerprint(&self) -> String {
+        self.fingerprint(self.recipe, &self.parts.finetune)
+    }
+
     /// By what a checkpoint knows that it is of this recipe and this data.
-    fn fingerprint(&self, pool: &[usize]) -> String {
-        let mut known = self.recipe.fingerprint().into_bytes();
+    fn fingerprint(&self, recipe: &Recipe, pool: &[usize]) -> String {
+        let mut known = recipe.fingerprint().into_bytes();
         pool.iter().for_each(|&face| known.extend(self.faces.faces[face].source.as_os_str().as_encoded_bytes()));
         sha256(&known)
     }

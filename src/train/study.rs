@@ -177,7 +177,7 @@ impl Study<'_> {
         }
         let changed_parts = Parts::of(&changed, self.faces, split)?;
         let finetuning = run(&changed, &changed_parts, &folder);
-        let fingerprint = finetuning.finetuning()?.fingerprint;
+        let fingerprint = finetuning.second_fingerprint();
         // What was tested on other sets is tested again; what was trained otherwise, its checkpoint refuses.
         if let Some(cell) = kept.is_file().then(|| read_cell(&kept)).transpose()?
             && cell.fingerprint == fingerprint

@@ -100,6 +100,7 @@ impl Begun {
         let split = Split { train: faces.all(), ..Split::default() };
         let parts = Parts::of(&rooted(&recipe, &args.options.data), &faces, &split)?;
         tracing::info!("split {}: {}", folds::division(&faces), parts.describe());
+        Run { recipe: &recipe, faces: &faces, parts: &parts, device: &device, folder: &folder }.check_folder()?;
         write(&folder, "recipe.toml", &recipe.to_toml()?)?;
         write(&folder, "data.txt", &faces.report())?;
         let dashboard = Dashboard::new(&recipe.name, stop_on_signal()?);

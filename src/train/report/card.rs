@@ -1,6 +1,6 @@
 //! The model card: what a model is, what went into it, how good it is, and where it must not be used.
 
-use super::{Run, table};
+use super::Run;
 use crate::train::evaluate::Evaluation;
 
 /// A data set that a model was trained on.
@@ -65,21 +65,19 @@ impl Card {
             format!("# {name}\n\n{summary}\n"),
             format!(
                 "Input: one grey face of {side} x {side} pixels, cut out as the pipeline does. Outputs: `logits`, one value for\n\
-                 each of seven expressions, divided by the temperature {temperature}; `embedding`, {embedding} values of unit \
+                 each of seven expressions, divided by the temperature {temperature:.3}; `embedding`, {embedding} values of unit \
                  length.\n\nLicence: {licence}\n"
             ),
-            format!("## Data\n\n{}", self.data_table()),
+            format!(
+                "## Data\n\n{}",
+                self.data_and_terms().lines().map(|line| format!("* {line}\n")).collect::<String>()
+            ),
             format!("## Figures\n\n{}", self.figures()),
             format!("## Limits\n\n{}", self.limits.iter().map(|limit| format!("* {limit}\n")).collect::<String>()),
             format!("## Law\n\n{LAW}"),
             format!("## How it was made\n\n{}\n```toml\n{}\n```\n", run.to_markdown(), recipe.trim_end()),
         ];
         sections.join("\n")
-    }
-
-    fn data_table(&self) -> String {
-        let row = |source: &Source| vec![source.name.clone(), source.part.clone(), source.terms.clone()];
-        table(&["data set", "used", "terms"], &self.data.iter().map(row).collect::<Vec<_>>())
     }
 
     fn figures(&self) -> String {
