@@ -16,8 +16,9 @@ impl Comparison<'_> {
     pub(super) fn section(&self, outcomes: &[&Outcome<'_>]) -> String {
         let probe = Condition { probe: true, ..Condition::FULL };
         let mut told = format!(
-            "{}\n\nPictures alone, then the views of a scene fused (mean of log-probabilities). Retrieval is the mean average \
-             precision of finding the same person with the same expression from another angle.\n\n{}",
+            "{}\n\nPictures in which a face was found: alone, then the views of a scene fused (mean of log-probabilities). \
+             Retrieval is the mean average precision of finding the same person with the same expression from another \
+             angle.\n\n{}",
             extent(outcomes),
             methods(outcomes, &probe)
         );
