@@ -14,7 +14,6 @@
     reason = "this is a measurement, and its figures are its output"
 )]
 
-#[allow(dead_code, reason = "other measurements need more of it")]
 mod measure;
 
 use std::time::{Duration, Instant};

@@ -22,12 +22,12 @@ pub enum FoldsError {
 }
 
 /// What a split keeps together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {
     /// All pictures of a person, where the data says who is who.
     #[default]
     Subject,
-    /// Nothing: people are on both sides ([`by_image`]).
+    /// Nothing: people are on both sides.
     Picture,
 }
 

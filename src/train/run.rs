@@ -142,9 +142,11 @@ impl Run<'_> {
     pub fn pretraining(&self) -> Result<Option<Stage<'_>>, RunError> {
         let Some(Pretrain { method, schedule, augment }) = &self.recipe.pretrain else { return Ok(None) };
         let method = self.method(method, &self.parts.pretrain)?;
+        let Parts { pretrain: pool, pretrain_validation: validation, .. } = self.parts;
+        let material = Material { faces: self.faces, pool, validation };
         let fingerprint = self.first_fingerprint();
         let (trains, seed) = (Trains::Everything, self.recipe.seed);
-        Ok(Some(Stage { name: "pretrain", method, schedule, augment, trains, seed, fingerprint }))
+        Ok(Some(Stage { name: "pretrain", method, material, schedule, augment, trains, seed, fingerprint }))
     }
 
     /// The second stage.
@@ -154,9 +156,11 @@ impl Run<'_> {
     pub fn finetuning(&self) -> Result<Stage<'_>, RunError> {
         let Finetune { trains, method, schedule, augment } = &self.recipe.finetune;
         let method = self.method(&AnyMethod::Supervised(method.clone()), &self.parts.finetune)?;
+        let Parts { finetune: pool, finetune_validation: validation, .. } = self.parts;
+        let material = Material { faces: self.faces, pool, validation };
         let fingerprint = self.second_fingerprint();
         let (trains, seed) = (*trains, self.recipe.seed);
-        Ok(Stage { name: "finetune", method, schedule, augment, trains, seed, fingerprint })
+        Ok(Stage { name: "finetune", method, material, schedule, augment, trains, seed, fingerprint })
     }
 
     /// Whether what the folder has of the stages, if anything, is of this recipe and this data.
@@ -169,17 +173,6 @@ impl Run<'_> {
             checkpoint::state(&self.folder.join(stage), &fingerprint).map_err(TrainError::from)?;
         }
         Ok(())
-    }
-
-    /// What `stage` is done with.
-    #[must_use]
-    pub fn material(&self, stage: &Stage<'_>) -> Material<'_> {
-        let Parts { pretrain, pretrain_validation, finetune, finetune_validation } = self.parts;
-        let (pool, validation) = match stage.name {
-            "pretrain" => (pretrain, pretrain_validation),
-            _ => (finetune, finetune_validation),
-        };
-        Material { faces: self.faces, pool, validation }
     }
 
     /// `network` after the first stage, if the recipe has one.
@@ -209,7 +202,7 @@ impl Run<'_> {
 
     fn stage(&self, stage: &Stage<'_>, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
         let folder = self.folder.join(stage.name);
-        let network = stage.run(network, self.material(stage), &folder, watch)?;
+        let network = stage.run(network, &folder, watch)?;
         let log = folder.join("log.jsonl");
         let failed = |path: PathBuf| move |source| TrainError::Log { path, source };
         let text = std::fs::read_to_string(&log).map_err(failed(log))?;

@@ -56,6 +56,8 @@ pub struct Stage<'a> {
     pub name: &'static str,
     /// What is a positive, and the loss.
     pub method: Box<dyn Method>,
+    /// What it is done with.
+    pub material: Material<'a>,
     /// How long and how fast.
     pub schedule: &'a Schedule,
     /// How pictures are changed.
@@ -112,13 +114,7 @@ impl Stage<'_> {
     ///
     /// # Errors
     /// Every [`TrainError`]; the newest checkpoint is then still there.
-    pub fn run(
-        &self,
-        network: Network,
-        material: Material<'_>,
-        folder: &Path,
-        watch: &mut dyn Watch,
-    ) -> Result<Network, TrainError> {
+    pub fn run(&self, network: Network, folder: &Path, watch: &mut dyn Watch) -> Result<Network, TrainError> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| TrainError::Log { path, source }
@@ -145,7 +141,7 @@ impl Stage<'_> {
                 return Err(TrainError::BrokenOff { stage: self.name, step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
-            let loss = self.step(&mut at, material, rate, &device).ok_or(TrainError::NotFinite {
+            let loss = self.step(&mut at, rate, &device).ok_or(TrainError::NotFinite {
                 stage: self.name,
                 step: at.state.step,
                 kept: saved.step,
@@ -160,7 +156,7 @@ impl Stage<'_> {
             if !(validates || step.is_multiple_of(log_every)) {
                 continue;
             }
-            let validation = if validates { self.validate(&average.network(), material, &device) } else { None };
+            let validation = if validates { self.validate(&average.network(), &device) } else { None };
             let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
             journal.write(&entry).map_err(io(&log))?;
             if let Some(score) = validation.map(|validation| validation.score()) {
@@ -220,13 +216,7 @@ impl Stage<'_> {
     }
 
     /// One step of the optimiser, and what the losses were; `None` if one was not finite: then nothing has changed.
-    fn step(
-        &self,
-        at: &mut Checkpoint,
-        material: Material<'_>,
-        learning_rate: f64,
-        device: &Device,
-    ) -> Option<Vec<(&'static str, f64)>> {
+    fn step(&self, at: &mut Checkpoint, learning_rate: f64, device: &Device) -> Option<Vec<(&'static str, f64)>> {
         let mut gradients = GradientsAccumulator::new();
         let share = 1.0 / self.schedule.accumulate as f64;
         let mut told: Vec<(&'static str, f64)> = Vec::new();
@@ -234,11 +224,11 @@ impl Stage<'_> {
             let draw = at.state.step * self.schedule.accumulate as u64 + part;
             // Of dropout.
             device.seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(draw));
-            let batch = self.draw(material, draw);
+            let batch = self.draw(draw);
             if batch.shots.is_empty() {
                 continue;
             }
-            let loss = self.loss(&at.network, material.faces, &batch, device);
+            let loss = self.loss(&at.network, &batch, device);
             let total: f32 = loss.total.clone().into_scalar();
             if !total.is_finite() {
                 return None;
@@ -257,14 +247,14 @@ impl Stage<'_> {
 
     /// The batch of this number, counted from 0, that the stage learns from.
     #[must_use]
-    pub fn draw(&self, material: Material<'_>, number: u64) -> Batch {
-        self.method.draw(material.faces, material.pool, &mut self.random(number))
+    pub fn draw(&self, number: u64) -> Batch {
+        self.method.draw(self.material.faces, self.material.pool, &mut self.random(number))
     }
 
     /// The loss of a batch.
-    fn loss(&self, network: &Network, faces: &Faces, batch: &Batch, device: &Device) -> Loss {
+    fn loss(&self, network: &Network, batch: &Batch, device: &Device) -> Loss {
         let side = network.side();
-        let pixels = render(faces, &batch.shots, side, self.augment);
+        let pixels = render(self.material.faces, &batch.shots, side, self.augment);
         let pixels = Tensor::<1>::from_floats(&pixels[..], device).reshape([batch.shots.len(), 1, side, side]);
         self.method.loss(&network.forward(pixels), batch)
     }
@@ -280,14 +270,15 @@ impl Stage<'_> {
     }
 
     /// How the averaged network does on people that it has not learnt from; `None` if there is nothing to draw or to read.
-    fn validate(&self, network: &Network, material: Material<'_>, device: &Device) -> Option<Validation> {
+    fn validate(&self, network: &Network, device: &Device) -> Option<Validation> {
+        let material = self.material;
         let network = network.valid();
         if self.name == "pretrain" {
             // The same draws every time, apart from those of training.
             let device = device.clone().inner();
             let draws = (0..VALIDATION_BATCHES).filter_map(|draw| {
                 let batch = self.method.draw(material.faces, material.validation, &mut self.random(u64::MAX - draw));
-                let loss = (!batch.shots.is_empty()).then(|| self.loss(&network, material.faces, &batch, &device));
+                let loss = (!batch.shots.is_empty()).then(|| self.loss(&network, &batch, &device));
                 Some(f64::from(loss?.total.into_scalar::<f32>()))
             });
             let losses: Vec<f64> = draws.collect();
@@ -461,6 +452,7 @@ mod tests {
         let stage = Stage {
             name: "finetune",
             method: Box::new(Poisoned { sound: 5, drawn: AtomicU64::new(0) }),
+            material: Material { faces: &faces, pool: &[0, 1], validation: &[] },
             schedule: &schedule,
             augment: &augment::Settings::none(),
             trains: Trains::Everything,
@@ -469,8 +461,7 @@ mod tests {
         };
         let architecture = Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() };
         let network = Network::new(&architecture, 1, &device::cpu());
-        let material = Material { faces: &faces, pool: &[0, 1], validation: &[] };
-        let error = stage.run(network, material, folder.path(), &mut Silent).expect_err("it is poisoned");
+        let error = stage.run(network, folder.path(), &mut Silent).expect_err("it is poisoned");
         assert!(matches!(error, TrainError::NotFinite { step: 5, kept: 4, .. }), "{error}");
         assert!(error.to_string().contains("finetune.schedule.learning_rate"), "{error}");
         let kept = checkpoint::state(folder.path(), "mine").expect("whole").expect("there is one");

@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// What of the people's pictures stays together: with `picture`, people are in training and test, which shows how
     /// much that flatters
     #[arg(long, value_enum, default_value_t)]
-    split: SplitBy,
+    split: By,
 
     /// Do these folds alone, counted from 0
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -76,24 +76,6 @@ pub(super) struct Args {
     options: Options,
 }
 
-#[derive(Clone, Copy, Default, clap::ValueEnum)]
-enum SplitBy {
-    /// All pictures of a person
-    #[default]
-    Subject,
-    /// Nothing
-    Picture,
-}
-
-impl From<SplitBy> for By {
-    fn from(split: SplitBy) -> Self {
-        match split {
-            SplitBy::Subject => Self::Subject,
-            SplitBy::Picture => Self::Picture,
-        }
-    }
-}
-
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let recipes = args.recipes.iter().map(|path| args.options.recipe(path)).collect::<anyhow::Result<Vec<Recipe>>>()?;
     if let Some(twice) =
@@ -129,7 +111,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         recipes: &recipes,
         faces: &faces,
         tests: &tests,
-        by: args.split.into(),
+        by: args.split,
         folds: args.folds.into(),
         only_folds: &args.only_folds,
         split_seed: 0,
@@ -146,7 +128,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         about: format!(
             "{} folds, split {}; every recipe is trained on the same people.",
             args.folds,
-            By::from(args.split).words(&faces)
+            args.split.words(&faces)
         ),
         run: provenance(0),
         cells: &cells,

@@ -8,9 +8,11 @@ use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::train::datasets::DatasetSpec;
 use vultus::train::faces::Faces;
+use vultus::train::folds::Split;
 use vultus::train::prepare::{OnProgress, Preparation, Progress};
 use vultus::train::recipe::Recipe;
 use vultus::train::report::Run;
+use vultus::train::run::{Parts, rooted, sets};
 
 use crate::commands::status::progress_bar;
 
@@ -43,6 +45,14 @@ impl Options {
     /// What runs models.
     pub(super) fn runtime(&self, config: &Config) -> RuntimeChoice {
         self.runtime.unwrap_or(config.inference.runtime)
+    }
+
+    /// The faces of a recipe's sets, and who of them is for what when all are learnt from.
+    pub(super) fn parts(&self, recipe: &Recipe, config: &Config) -> anyhow::Result<(Faces, Parts)> {
+        let faces = self.faces(&sets(recipe, &self.data), config)?;
+        let split = Split { train: faces.all(), ..Split::default() };
+        let parts = Parts::of(&rooted(recipe, &self.data), &faces, &split)?;
+        Ok((faces, parts))
     }
 
     /// The faces of `sets`, in one; what was used and left out goes into the log.

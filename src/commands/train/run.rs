@@ -9,11 +9,11 @@ use vultus::train::datasets::DatasetSpec;
 use vultus::train::evaluate::{Evaluation, Evaluator};
 use vultus::train::export::Export;
 use vultus::train::faces::Faces;
-use vultus::train::folds::{self, Split};
+use vultus::train::folds;
 use vultus::train::model;
 use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
-use vultus::train::run::{Parts, Run, RunError, default_folder, rooted, sets};
+use vultus::train::run::{Parts, Run, RunError, default_folder};
 use vultus::train::trainer::Watch;
 
 use super::dashboard::Dashboard;
@@ -96,9 +96,7 @@ impl Begun {
         let recipe = args.options.recipe(&args.recipe)?;
         let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
         let device = device::open(args.device)?;
-        let faces = args.options.faces(&sets(&recipe, &args.options.data), config)?;
-        let split = Split { train: faces.all(), ..Split::default() };
-        let parts = Parts::of(&rooted(&recipe, &args.options.data), &faces, &split)?;
+        let (faces, parts) = args.options.parts(&recipe, config)?;
         tracing::info!("split {}: {}", folds::division(&faces), parts.describe());
         Run { recipe: &recipe, faces: &faces, parts: &parts, device: &device, folder: &folder }.check_folder()?;
         write(&folder, "recipe.toml", &recipe.to_toml()?)?;

@@ -3,9 +3,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use vultus::config::Config;
-use vultus::train::folds::Split;
 use vultus::train::network::device;
-use vultus::train::run::{Parts, Run, default_folder, rooted, sets};
+use vultus::train::run::{Run, default_folder};
 use vultus::train::sheet::sheet;
 
 use super::material::Options;
@@ -41,13 +40,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let recipe = args.options.recipe(&args.recipe)?;
     let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
-    let faces = args.options.faces(&sets(&recipe, &args.options.data), config)?;
-    let recipe = rooted(&recipe, &args.options.data);
-    let parts = Parts::of(&recipe, &faces, &Split { train: faces.all(), ..Split::default() })?;
+    let (faces, parts) = args.options.parts(&recipe, config)?;
     let device = device::cpu();
     let run = Run { recipe: &recipe, faces: &faces, parts: &parts, device: &device, folder: &folder };
     for stage in run.pretraining()?.into_iter().chain([run.finetuning()?]) {
-        let batch = stage.draw(run.material(&stage), args.batch);
+        let batch = stage.draw(args.batch);
         let path = folder.join(stage.name).with_extension("png");
         let unwritten = || format!("cannot write {}", path.display());
         std::fs::create_dir_all(&folder).with_context(unwritten)?;

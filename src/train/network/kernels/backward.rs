@@ -134,6 +134,7 @@ impl<C: CheckpointStrategy> Trained for Autodiff<Flex, C> {
         };
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
     }
+
     fn pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         let (output, pooling, from) = pooled(&x);
