@@ -203,6 +203,35 @@ fn another_second_stage_goes_on_from_the_same_first_one() {
 }
 
 #[test]
+fn a_network_is_taught_by_one_that_was_trained_before() {
+    let site = Site::new();
+    let short = ["--set", "finetune.schedule.images=320"];
+    site.run("finetune", "before", &short);
+    let teacher = site.path("before/finetune/network.safetensors");
+    let taught = format!("finetune.teachers={{networks=[{teacher:?}], sets=[\"kdef:faces\"]}}");
+    let taught = [&short[..], &["--set", &taught]].concat();
+    let told = site.run("run", "run", &taught);
+    assert!(told.contains("network.safetensors looks at"), "{told}");
+    let card = fs::read_to_string(site.path("run/model/tiny.md")).expect("a model card");
+    assert!(card.contains("what a trained network says"), "{card}");
+
+    let told = site.refused("cross-validate", "study", &[&taught[..], &["--folds", "2"]].concat());
+    assert!(told.contains("`tiny` has teachers") && told.contains("finetune.teachers"), "{told}");
+    let elsewhere = ["--set", "finetune.teachers.sets=[\"kdef:elsewhere\"]"];
+    let told = site.refused("run", "other", &[&taught[..], &elsewhere].concat());
+    assert!(told.contains("finetune.teachers.sets") && told.contains("data.finetune"), "{told}");
+
+    // Another network by the same name is another teacher.
+    site.run("finetune", "again", &["--set", "finetune.schedule.images=640"]);
+    fs::copy(site.path("again/finetune/network.safetensors"), &teacher).expect("copied");
+    let told = site.refused("run", "run", &taught);
+    assert!(told.contains("another recipe"), "{told}");
+    fs::remove_file(&teacher).expect("removed");
+    let told = site.refused("run", "run", &taught);
+    assert!(told.contains("network.safetensors") && told.contains("teacher"), "{told}");
+}
+
+#[test]
 fn what_cannot_be_learnt_from_is_named_with_the_remedy() {
     let site = Site::new();
     let cases: [(&[&str], &[&str]); 6] = [

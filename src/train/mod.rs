@@ -36,6 +36,7 @@ pub mod run;
 pub mod sheet;
 pub mod study;
 pub mod swap;
+pub mod teachers;
 pub mod trainer;
 pub mod warp_field;
 

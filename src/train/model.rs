@@ -37,6 +37,11 @@ pub fn card(recipe: &Recipe, network: &Network, temperature: f32, run: Run, figu
         Some(stage) => format!("pre-trained by `{}` and fine-tuned", stage.method.name()),
         None => "trained on labels alone".to_owned(),
     };
+    let how = match &recipe.finetune.teachers {
+        Some(teachers) if teachers.networks.len() == 1 => format!("{how}, also by what a trained network says"),
+        Some(teachers) => format!("{how}, also by what {} trained networks say", teachers.networks.len()),
+        None => how,
+    };
     let parameters = network.num_params() as f64 / 1e6;
     let summary = format!("{} A {}, {parameters:.2} million parameters, {how}.", recipe.about, network.architecture());
     let [first, second] = [&recipe.data.pretrain, &recipe.data.finetune];

@@ -10,6 +10,7 @@ use super::datasets::DatasetSpec;
 use super::fault::{self, Check};
 use super::methods;
 use super::network::Architecture;
+use super::teachers::Teachers;
 use crate::infer::manifest::sha256;
 
 /// Why a recipe cannot be followed.
@@ -161,6 +162,9 @@ pub struct Finetune {
     /// Pictures a batch, label smoothing, weights of classes.
     #[serde(default)]
     pub method: methods::supervised::Settings,
+    /// Trained networks whose answers are learnt too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<Teachers>,
     /// How long and how fast.
     #[serde(default)]
     pub schedule: Schedule,
@@ -171,8 +175,8 @@ pub struct Finetune {
 
 impl Default for Finetune {
     fn default() -> Self {
-        let (trains, method, schedule) = Default::default();
-        Self { trains, method, schedule, augment: augment::Settings::moderate() }
+        let (trains, method, teachers, schedule) = Default::default();
+        Self { trains, method, teachers, schedule, augment: augment::Settings::moderate() }
     }
 }
 
@@ -242,11 +246,17 @@ impl Recipe {
         let Self { name, data, network, pretrain, finetune, .. } = self;
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let plain_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        let is_learnt = |set: &DatasetSpec| data.finetune.iter().any(|portion| portion.set == *set);
         let mut checks = vec![
             (plain_name, "name".to_owned(), "a word of letters, digits, `-`, `_` and `.`: a file is named after it"),
             (!data.finetune.is_empty(), "data.finetune".to_owned(), "at least one data set"),
             ((0.0..0.9).contains(&data.validation), "data.validation".to_owned(), "from 0 to below 0.9"),
             (data.labels > 0.0 && share(data.labels), "data.labels".to_owned(), "above 0, at most 1"),
+            (
+                finetune.teachers.iter().flat_map(|teachers| &teachers.sets).all(is_learnt),
+                "finetune.teachers.sets".to_owned(),
+                "some of the sets of `data.finetune`",
+            ),
             (
                 pretrain.is_none() || !data.pretrain.is_empty(),
                 "data.pretrain".to_owned(),
@@ -268,6 +278,7 @@ impl Recipe {
             .or_else(|| network.fault().map(|(key, wanted)| (format!("network.{key}"), wanted)))
             .or_else(method)
             .or_else(|| finetune.method.fault("finetune.method"))
+            .or_else(|| finetune.teachers.as_ref().and_then(|teachers| teachers.fault("finetune.teachers")))
             .or_else(|| pretrain.as_ref().and_then(|stage| stage.augment.fault("pretrain.augment")))
             .or_else(|| finetune.augment.fault("finetune.augment"))
     }

@@ -8,11 +8,12 @@ use super::checkpoint;
 use super::datasets::DatasetSpec;
 use super::faces::{Faces, FacesError};
 use super::folds::{self, FoldsError, Split};
+use super::methods::distillation::Distillation;
 use super::methods::{Method, MethodError, Settings as AnyMethod};
-use super::network::Network;
+use super::network::{Network, WeightsError};
 use super::plot::{self, PlotError, Scale, Titles, log_curves};
 use super::recipe::{Finetune, Portion, Pretrain, Recipe, Trains};
-use super::trainer::{Material, Stage, TrainError, Watch};
+use super::trainer::{Material, Stage, StageName, TrainError, Watch};
 use crate::infer::manifest::sha256;
 
 /// Why a recipe could not be followed to its end.
@@ -29,6 +30,8 @@ pub enum RunError {
     Plot(#[from] PlotError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error("a teacher of `finetune.teachers` cannot be asked: {0}")]
+    Teacher(#[from] WeightsError),
     #[error("`data.without_views` names `{view}`, and there is no such view; there are {}", .known.join(", "))]
     NoView { view: String, known: Vec<String> },
 }
@@ -146,31 +149,35 @@ impl Run<'_> {
         let material = Material { faces: self.faces, pool, validation };
         let fingerprint = self.first_fingerprint();
         let (trains, seed) = (Trains::Everything, self.recipe.seed);
-        Ok(Some(Stage { name: "pretrain", method, material, schedule, augment, trains, seed, fingerprint }))
+        Ok(Some(Stage { name: StageName::Pretrain, method, material, schedule, augment, trains, seed, fingerprint }))
     }
 
     /// The second stage.
     ///
     /// # Errors
-    /// As of [`Run::pretraining`].
+    /// As of [`Run::pretraining`], and [`RunError::Teacher`].
     pub fn finetuning(&self) -> Result<Stage<'_>, RunError> {
-        let Finetune { trains, method, schedule, augment } = &self.recipe.finetune;
-        let method = self.method(&AnyMethod::Supervised(method.clone()), &self.parts.finetune)?;
+        let Finetune { trains, method: labels, teachers, schedule, augment } = &self.recipe.finetune;
         let Parts { finetune: pool, finetune_validation: validation, .. } = self.parts;
+        let mut method = self.method(&AnyMethod::Supervised(labels.clone()), pool)?;
+        if let Some(teachers) = teachers {
+            let said = teachers.say(self.faces, pool, self.device)?;
+            method = Box::new(Distillation { labels: labels.clone(), said, share: teachers.share });
+        }
         let material = Material { faces: self.faces, pool, validation };
-        let fingerprint = self.second_fingerprint();
+        let fingerprint = self.second_fingerprint()?;
         let (trains, seed) = (*trains, self.recipe.seed);
-        Ok(Stage { name: "finetune", method, material, schedule, augment, trains, seed, fingerprint })
+        Ok(Stage { name: StageName::Finetune, method, material, schedule, augment, trains, seed, fingerprint })
     }
 
     /// Whether what the folder has of the stages, if anything, is of this recipe and this data.
     ///
     /// # Errors
-    /// [`CheckpointError`](super::checkpoint::CheckpointError), by way of [`RunError::Train`].
+    /// [`CheckpointError`](super::checkpoint::CheckpointError), by way of [`RunError::Train`], and [`RunError::Teacher`].
     pub fn check_folder(&self) -> Result<(), RunError> {
-        let first = self.recipe.pretrain.is_some().then(|| ("pretrain", self.first_fingerprint()));
-        for (stage, fingerprint) in first.into_iter().chain([("finetune", self.second_fingerprint())]) {
-            checkpoint::state(&self.folder.join(stage), &fingerprint).map_err(TrainError::from)?;
+        let first = self.recipe.pretrain.is_some().then(|| (StageName::Pretrain, self.first_fingerprint()));
+        for (stage, fingerprint) in first.into_iter().chain([(StageName::Finetune, self.second_fingerprint()?)]) {
+            checkpoint::state(&self.folder.join(stage.as_str()), &fingerprint).map_err(TrainError::from)?;
         }
         Ok(())
     }
@@ -201,12 +208,12 @@ impl Run<'_> {
     }
 
     fn stage(&self, stage: &Stage<'_>, network: Network, watch: &mut dyn Watch) -> Result<Network, RunError> {
-        let folder = self.folder.join(stage.name);
+        let folder = self.folder.join(stage.name.as_str());
         let network = stage.run(network, &folder, watch)?;
         let log = folder.join("log.jsonl");
         let failed = |path: PathBuf| move |source| TrainError::Log { path, source };
         let text = std::fs::read_to_string(&log).map_err(failed(log))?;
-        let title = format!("{} of {}", stage.name, self.recipe.name);
+        let title = format!("{} of {}", stage.name.as_str(), self.recipe.name);
         let plots = [
             ("loss.svg", "loss, nats", &["loss", "validation_loss"][..]),
             ("accuracy.svg", "right on people kept apart, share", &["validation_accuracy"]),
@@ -227,8 +234,12 @@ impl Run<'_> {
     }
 
     /// By what the second stage's results are recognised.
-    pub(super) fn second_fingerprint(&self) -> String {
-        self.fingerprint(self.recipe, &self.parts.finetune)
+    pub(super) fn second_fingerprint(&self) -> Result<String, RunError> {
+        let own = self.fingerprint(self.recipe, &self.parts.finetune);
+        match &self.recipe.finetune.teachers {
+            Some(teachers) => Ok(sha256((own + &teachers.fingerprint()?).as_bytes())),
+            None => Ok(own),
+        }
     }
 
     /// By what a checkpoint knows that it is of this recipe and this data.
@@ -264,6 +275,9 @@ pub fn rooted(recipe: &Recipe, root: &Path) -> Recipe {
     let mut recipe = recipe.clone();
     for portion in recipe.data.pretrain.iter_mut().chain(&mut recipe.data.finetune) {
         portion.set = below(&portion.set, root);
+    }
+    for set in recipe.finetune.teachers.iter_mut().flat_map(|teachers| &mut teachers.sets) {
+        *set = below(set, root);
     }
     recipe
 }

@@ -29,6 +29,10 @@ const CELL: &str = "cell.json";
 pub enum StudyError {
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(
+        "`{recipe}` has teachers, who may have learnt from the people that it would be tested on: leave `finetune.teachers` out"
+    )]
+    Teachers { recipe: String },
     #[error("cannot keep the results in {}; look after the room on its disk", .path.display())]
     Keep { path: PathBuf, source: std::io::Error },
     #[error("the results in {} cannot be read: {reason}. Delete the file: its cell is then done anew", .path.display())]
@@ -140,6 +144,9 @@ impl Study<'_> {
     /// # Errors
     /// Every [`StudyError`]; cells that are done are kept.
     pub fn run(&self, watch: &mut dyn Watch) -> Result<Vec<Cell>, StudyError> {
+        if let Some(recipe) = self.recipes.iter().find(|recipe| recipe.finetune.teachers.is_some()) {
+            return Err(StudyError::Teachers { recipe: recipe.name.clone() });
+        }
         let folds = self.by.folds(self.faces, self.folds, self.split_seed).map_err(RunError::from)?;
         let mut cells = Vec::new();
         for (fold, split) in folds.iter().enumerate() {
@@ -177,7 +184,7 @@ impl Study<'_> {
         }
         let changed_parts = Parts::of(&changed, self.faces, split)?;
         let finetuning = run(&changed, &changed_parts, &folder);
-        let fingerprint = finetuning.second_fingerprint();
+        let fingerprint = finetuning.second_fingerprint()?;
         // What was tested on other sets is tested again; what was trained otherwise, its checkpoint refuses.
         if let Some(cell) = kept.is_file().then(|| read_cell(&kept)).transpose()?
             && cell.fingerprint == fingerprint

@@ -50,10 +50,30 @@ const VALIDATION_BATCHES: u64 = 8;
 /// Faces that are classified at once.
 const CLASSIFIED_AT_ONCE: usize = 128;
 
+/// The stages that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageName {
+    /// The first: representations. It is validated by its loss.
+    Pretrain,
+    /// The second: classes. It is validated by how many it gets right.
+    Finetune,
+}
+
+impl StageName {
+    /// As in recipes, and its folder's.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pretrain => "pretrain",
+            Self::Finetune => "finetune",
+        }
+    }
+}
+
 /// What is done in a stage.
 pub struct Stage<'a> {
-    /// `pretrain` or `finetune`.
-    pub name: &'static str,
+    /// Which it is.
+    pub name: StageName,
     /// What is a positive, and the loss.
     pub method: Box<dyn Method>,
     /// What it is done with.
@@ -138,11 +158,11 @@ impl Stage<'_> {
             if !watch.goes_on() {
                 at.average = average.network();
                 at.save(folder)?;
-                return Err(TrainError::BrokenOff { stage: self.name, step: at.state.step, steps });
+                return Err(TrainError::BrokenOff { stage: self.name.as_str(), step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
             let loss = self.step(&mut at, rate, &device).ok_or(TrainError::NotFinite {
-                stage: self.name,
+                stage: self.name.as_str(),
                 step: at.state.step,
                 kept: saved.step,
             })?;
@@ -171,7 +191,7 @@ impl Stage<'_> {
                 }
             }
             let best = at.state.best_score.map(|score| (at.state.best_step, score));
-            watch.update(&Progress { stage: self.name, steps, entry: &entry, best });
+            watch.update(&Progress { stage: self.name.as_str(), steps, entry: &entry, best });
             let gives_up = self.schedule.patience > 0 && at.state.stale >= self.schedule.patience;
             at.state.is_done = is_last || gives_up;
             if validates || saved.at.elapsed() >= CHECKPOINT_EVERY {
@@ -261,11 +281,10 @@ impl Stage<'_> {
 
     /// Randomness of a draw.
     fn random(&self, draw: u64) -> StdRng {
-        let stage = if self.name == "pretrain" { 0 } else { 1 };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
         seed[8..16].copy_from_slice(&draw.to_le_bytes());
-        seed[16] = stage;
+        seed[16] = self.name as u8;
         StdRng::from_seed(seed)
     }
 
@@ -273,7 +292,7 @@ impl Stage<'_> {
     fn validate(&self, network: &Network, device: &Device) -> Option<Validation> {
         let material = self.material;
         let network = network.valid();
-        if self.name == "pretrain" {
+        if self.name == StageName::Pretrain {
             // The same draws every time, apart from those of training.
             let device = device.clone().inner();
             let draws = (0..VALIDATION_BATCHES).filter_map(|draw| {
@@ -330,11 +349,17 @@ pub struct Reading {
 /// What `network`, without its training parts, says of each of these faces, un-augmented, in the order of `of`.
 #[must_use]
 pub fn read(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Reading> {
+    look(network, faces, of, &augment::Settings::none())
+}
+
+/// As [`read`], of pictures that are changed as `augment` says.
+#[must_use]
+pub fn look(network: &Network, faces: &Faces, of: &[usize], augment: &augment::Settings) -> Vec<Reading> {
     let (network, side) = (network.valid(), network.side());
     let mut readings = Vec::with_capacity(of.len());
     for some in of.chunks(CLASSIFIED_AT_ONCE) {
         let shots: Vec<Shot> = some.iter().map(|&face| Shot::plain(face)).collect();
-        let pixels = render(faces, &shots, side, &augment::Settings::none());
+        let pixels = render(faces, &shots, side, augment);
         let pixels = Tensor::<1>::from_floats(&pixels[..], &network.device()).reshape([some.len(), 1, side, side]);
         let outputs = network.forward(pixels);
         let width = outputs.embedding.dims()[1];
@@ -450,7 +475,7 @@ mod tests {
         // Validations, and so checkpoints, at steps 2, 4, 6…
         let schedule = Schedule { images: 20, validations: 5, ..Schedule::default() };
         let stage = Stage {
-            name: "finetune",
+            name: StageName::Finetune,
             method: Box::new(Poisoned { sound: 5, drawn: AtomicU64::new(0) }),
             material: Material { faces: &faces, pool: &[0, 1], validation: &[] },
             schedule: &schedule,

@@ -14,7 +14,7 @@ use vultus::train::model;
 use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
 use vultus::train::run::{Parts, Run, RunError, default_folder};
-use vultus::train::trainer::Watch;
+use vultus::train::trainer::{StageName, Watch};
 
 use super::dashboard::Dashboard;
 use super::material::{Options, follow, provenance, threads};
@@ -111,22 +111,23 @@ impl Begun {
 
     fn pretrain(&mut self) -> anyhow::Result<Network> {
         let fresh = self.fresh();
-        self.stage("pretrain", fresh, |run, network, watch| run.pretrain(network, watch))
+        self.stage(StageName::Pretrain, fresh, |run, network, watch| run.pretrain(network, watch))
     }
 
     fn finetune(&mut self, network: Network) -> anyhow::Result<Network> {
-        self.stage("finetune", network, |run, network, watch| run.finetune(network, watch))
+        self.stage(StageName::Finetune, network, |run, network, watch| run.finetune(network, watch))
     }
 
     /// One stage, after which its weights lie in its folder.
     fn stage(
         &mut self,
-        name: &str,
+        name: StageName,
         network: Network,
         stage: impl FnOnce(&Run<'_>, Network, &mut dyn Watch) -> Result<Network, RunError>,
     ) -> anyhow::Result<Network> {
         let Self { recipe, folder, faces, parts, device, dashboard } = self;
         let network = stage(&Run { recipe, faces, parts, device, folder }, network, dashboard)?;
+        let name = name.as_str();
         let file = folder.join(name).join(WEIGHTS);
         network.save(&file)?;
         tracing::info!("the weights after {name}: {}", file.display());
@@ -153,7 +154,7 @@ pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<E
 
 pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let mut begun = Begun::of(&args.stage, config)?;
-    let left = begun.folder.join("pretrain").join(WEIGHTS);
+    let left = begun.folder.join(StageName::Pretrain.as_str()).join(WEIGHTS);
     let from = args.from.clone().or_else(|| left.is_file().then_some(left));
     let network = match &from {
         Some(file) => {
@@ -180,7 +181,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
 
     let temperature = model::temperature(&network, faces, &parts.finetune_validation);
     let graph = network.graph();
-    let weights = std::fs::read(folder.join("finetune").join(WEIGHTS))?;
+    let weights = std::fs::read(folder.join(StageName::Finetune.as_str()).join(WEIGHTS))?;
     let write_model = |figures: Vec<Evaluation>| {
         let card = model::card(recipe, &network, temperature, provenance(recipe.seed), figures);
         Export { graph: &graph, weights: Some(&weights), card: &card }.write(&folder.join("model"))

@@ -45,13 +45,13 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let run = Run { recipe: &recipe, faces: &faces, parts: &parts, device: &device, folder: &folder };
     for stage in run.pretraining()?.into_iter().chain([run.finetuning()?]) {
         let batch = stage.draw(args.batch);
-        let path = folder.join(stage.name).with_extension("png");
+        let path = folder.join(stage.name.as_str()).with_extension("png");
         let unwritten = || format!("cannot write {}", path.display());
         std::fs::create_dir_all(&folder).with_context(unwritten)?;
         sheet(&faces, &batch, recipe.network.side, stage.augment, args.columns.into())
             .save(&path)
             .with_context(unwritten)?;
-        tracing::info!("{} pictures of {}: {}", batch.shots.len(), stage.name, path.display());
+        tracing::info!("{} pictures of {}: {}", batch.shots.len(), stage.name.as_str(), path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,12 +8,14 @@
 //! | [`crs_cont`] | the same coarse class | the other coarse classes | all |
 //! | [`simclr`] | the same picture | other pictures | none |
 //! | [`supervised`] | - | - | all |
+//! | [`distillation`] | - | - | all, and teachers |
 //!
 //! What of each is its authors' and what a reconstruction stands with it.
 
 pub mod cl_mex;
 pub mod contrawarping;
 pub mod crs_cont;
+pub mod distillation;
 mod neighbours;
 pub mod scenes;
 pub mod simclr;
@@ -165,7 +167,7 @@ mod tests {
     }
 
     /// Random ones for a batch.
-    fn any_outputs(pictures: usize) -> Outputs {
+    pub fn any_outputs(pictures: usize) -> Outputs {
         let rows = random(pictures, 8, 2);
         outputs(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }

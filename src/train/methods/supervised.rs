@@ -11,7 +11,7 @@ use crate::scene::{Expression, PerClass};
 use crate::train::batch::{Batch, Change, Mix, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
-use crate::train::losses::cross_entropy::cross_entropy;
+use crate::train::losses::cross_entropy::{Label, cross_entropy};
 use crate::train::network::Outputs;
 
 /// How classes are learnt.
@@ -107,17 +107,35 @@ impl Method for Settings {
     }
 
     fn loss(&self, outputs: &Outputs, batch: &Batch) -> Loss {
-        let mut labels = Vec::new();
-        for (row, (label, shot)) in batch.label.iter().zip(&batch.shots).enumerate() {
-            let (other, share) = match shot.change {
-                Change::Mix(Mix { expression, share, .. }) => (expression, share),
-                _ => (None, 0.0),
-            };
-            labels.extend(label.map(|class| (row, class as usize, 1.0 - share)));
-            labels.extend(other.map(|class| (row, class as usize, share)));
-        }
+        let labels: Vec<Label> = shown(batch)
+            .filter_map(|Shown { row, expression, share, .. }| Some((row, expression? as usize, share)))
+            .collect();
         Loss::single(cross_entropy(outputs.logits.clone(), &labels, self.label_smoothing, &self.class_weights))
     }
+}
+
+/// A face that a picture shows, alone or mixed with another.
+pub(super) struct Shown {
+    /// The picture's row.
+    pub(super) row: usize,
+    /// The face's index.
+    pub(super) face: usize,
+    /// How it looks, where that is known.
+    pub(super) expression: Option<Expression>,
+    /// Its share of the picture, 0 to 1.
+    pub(super) share: f32,
+}
+
+/// What the pictures of a batch show.
+pub(super) fn shown(batch: &Batch) -> impl Iterator<Item = Shown> {
+    batch.label.iter().zip(&batch.shots).enumerate().flat_map(|(row, (&expression, shot))| {
+        let other = match shot.change {
+            Change::Mix(Mix { face, expression, share }) => Some(Shown { row, face, expression, share }),
+            _ => None,
+        };
+        let share = 1.0 - other.as_ref().map_or(0.0, |other| other.share);
+        std::iter::once(Shown { row, face: shot.face, expression, share }).chain(other)
+    })
 }
 
 #[cfg(test)]
