@@ -138,6 +138,7 @@ fn a_recipe_becomes_a_model_that_the_pipeline_runs() {
     assert!(2 * right > results.rows.len(), "{right} of {}", results.rows.len());
 
     let card = fs::read_to_string(site.path("run/model/tiny.md")).expect("a model card");
+    assert!(card.contains("kdef:faces, kept apart"), "{card}");
     assert!(card.contains("pre-trained by `cl-mex`") && card.contains("terms") || card.contains("none"), "{card}");
     for file in
         ["report.md", "recipe.toml", "data.txt", "finetune/loss.svg", "finetune/accuracy.svg", "pretrain/loss.svg"]
@@ -211,7 +212,7 @@ fn a_network_is_taught_by_one_that_was_trained_before() {
     let taught = format!("finetune.teachers={{networks=[{teacher:?}], sets=[\"kdef:faces\"]}}");
     let taught = [&short[..], &["--set", &taught]].concat();
     let told = site.run("run", "run", &taught);
-    assert!(told.contains("network.safetensors looks at"), "{told}");
+    assert!(told.contains("network.safetensors looks at") && !told.contains("looks at 0 pictures"), "{told}");
     let card = fs::read_to_string(site.path("run/model/tiny.md")).expect("a model card");
     assert!(card.contains("what a trained network says"), "{card}");
 
@@ -229,6 +230,30 @@ fn a_network_is_taught_by_one_that_was_trained_before() {
     fs::remove_file(&teacher).expect("removed");
     let told = site.refused("run", "run", &taught);
     assert!(told.contains("network.safetensors") && told.contains("teacher"), "{told}");
+}
+
+#[test]
+fn a_second_stage_that_began_from_other_weights_is_refused() {
+    let site = Site::new();
+    // Before there was a first stage: from fresh weights.
+    site.run("finetune", "run", &[]);
+    let told = site.refused("run", "run", &[]);
+    assert!(told.contains("other weights") && told.contains("--output"), "{told}");
+}
+
+#[test]
+fn the_same_names_with_other_pictures_are_other_pictures() {
+    let site = Site::new();
+    site.run("pretrain", "run", &[]);
+    // Two angles of everybody change places.
+    for person in ["AF01", "AM01", "AF02", "AM02"] {
+        let [one, other] = ["HL", "HR"].map(|angle| site.path(&format!("data/faces/{person}/{person}AN{angle}.JPG")));
+        let (left, right) = (read(&one), read(&other));
+        fs::write(&one, right).expect("written");
+        fs::write(&other, left).expect("written");
+    }
+    let told = site.refused("pretrain", "run", &[]);
+    assert!(told.contains("other pictures"), "{told}");
 }
 
 #[test]
@@ -282,6 +307,17 @@ fn recipes_are_compared_on_the_same_people() {
     let report = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
     assert!(report.contains("| tiny") && report.contains("| plain"), "{report}");
     assert!(site.path("study/report.md").is_file());
+    // Neither other folds nor folds that are not there go into the same report.
+    let told = site.refused("cross-validate", "study", &["--folds", "3"]);
+    assert!(told.contains("2 folds") && told.contains("--output"), "{told}");
+    let told = site.refused("cross-validate", "study", &["--folds", "2", "--only-folds", "2"]);
+    assert!(told.contains("no fold 2"), "{told}");
+    let leaky = ["--folds", "2", "--labels", "0.5", "--set", "pretrain.method.alpha=1.0"];
+    let told = site.refused("cross-validate", "labels", &leaky);
+    assert!(told.contains("reads labels"), "{told}");
+    let learnt = format!("kdef:{}", site.path("data/faces").display());
+    let told = site.refused("cross-validate", "study", &["--folds", "2", "--test", &learnt]);
+    assert!(told.contains("is learnt from"), "{told}");
     // Nothing is done again.
     let cell = site.path("study/tiny/seed-1/fold-0/labels-100/cell.json");
     let written = fs::metadata(&cell).expect("a cell").modified().expect("a time");

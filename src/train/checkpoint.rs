@@ -21,10 +21,15 @@ pub enum CheckpointError {
     #[error("the checkpoint {} cannot be read: {reason}. Delete it to begin the stage anew", .path.display())]
     Read { path: PathBuf, reason: String },
     #[error(
-        "{} was begun with another recipe: go on with that one (its folder has it as recipe.toml), or name another folder \
-         with `--output`", .path.display()
+        "{} was begun with another recipe or other pictures: go on with those (recipe.toml and data.txt of its folder), or \
+         name another folder with `--output`", .path.display()
     )]
     OtherRecipe { path: PathBuf },
+    #[error(
+        "{} was begun from other weights (of another first stage, or of `--from`): name another folder with `--output`, or \
+         delete it", .path.display()
+    )]
+    OtherStart { path: PathBuf },
 }
 
 /// How far a stage has come.
@@ -32,6 +37,8 @@ pub enum CheckpointError {
 pub struct State {
     /// What the recipe and its data are recognised by.
     pub fingerprint: String,
+    /// What the weights that it began with are recognised by.
+    pub start: String,
     /// Steps taken.
     pub step: u64,
     /// The best score of a validation, if there was one; higher is better.
@@ -100,8 +107,12 @@ impl Checkpoint {
         self.optimizer.save(new.join(OPTIMIZER)).map_err(|error| other(&error))?;
         let state = serde_json::to_vec_pretty(&self.state).map_err(|error| other(&error))?;
         fs::write(new.join(STATE), state).map_err(failed)?;
-        let _ = fs::remove_dir_all(&old);
+        // A power cut finds either whole: files are on the disk before names change.
+        for file in [NETWORK, AVERAGE, OPTIMIZER, STATE] {
+            fs::File::open(new.join(file)).and_then(|file| file.sync_all()).map_err(failed)?;
+        }
         if path.exists() {
+            let _ = fs::remove_dir_all(&old);
             fs::rename(&path, &old).map_err(failed)?;
         }
         fs::rename(&new, &path).map_err(failed)?;

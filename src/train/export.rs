@@ -47,6 +47,13 @@ pub struct Export<'a> {
     pub card: &'a Card,
 }
 
+/// Whether a model, and its files, may be called so.
+#[must_use]
+pub fn is_model_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_plain)
+}
+
 impl Export<'_> {
     /// Writes `NAME.onnx`, `NAME.md` and perhaps `NAME.safetensors` into `folder`, which is made if need be, and puts the
     /// model's entry into its `manifest.toml`: in the place of one of the same name, else at the end; other entries and
@@ -57,8 +64,7 @@ impl Export<'_> {
     /// Every [`ExportError`].
     pub fn write(&self, folder: &Path) -> Result<Models, ExportError> {
         let Card { name, temperature, .. } = self.card;
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-        if !(name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(is_plain)) {
+        if !is_model_name(name) {
             return Err(ExportError::Name(name.clone()));
         }
         let about = [("name", name.as_str()), ("licence", &self.card.licence)];

@@ -6,7 +6,10 @@ mod report;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use crate::image::warp::Similarity;
+use crate::infer::manifest::sha256;
 use crate::scene::{Expression, Landmarks};
 use crate::train::datasets::DatasetSpec;
 
@@ -21,6 +24,8 @@ pub const ANY_VIEW: &str = "any";
 pub enum FacesError {
     #[error("{what} has no face that is {}: add pictures of it, or take another share of the data", list(.missing))]
     NoSample { what: String, missing: Vec<Expression> },
+    #[error("{one} and {other} are the same people, named in two ways: name them once")]
+    SameSet { one: String, other: String },
     #[error("{subject} is in {one} and in {other}, where what is learnt of a person would help: split by subject")]
     SubjectInTwoParts { subject: String, one: String, other: String },
     #[error("{source_file} is in {one} and in {other}: no picture may be in two parts", source_file = .file.display())]
@@ -122,12 +127,12 @@ impl Sex {
         }
     }
 
-    /// What the letter, or a word that begins with it, stands for.
+    /// What the letter, or a word that begins with it, stands for: female or girl, male or boy.
     #[must_use]
     pub fn of(text: &str) -> Option<Self> {
         match text.chars().next()?.to_ascii_uppercase() {
-            'F' => Some(Self::Female),
-            'M' => Some(Self::Male),
+            'F' | 'G' => Some(Self::Female),
+            'M' | 'B' => Some(Self::Male),
             _ => None,
         }
     }
@@ -254,6 +259,41 @@ impl Faces {
         counts
     }
 
+    /// By what those of `indices` are recognised, hexadecimal: their pictures, and what is known of them.
+    #[must_use]
+    pub fn fingerprint(&self, indices: &[usize]) -> String {
+        let one = |&n: &usize| {
+            let Face { subject, scene, view, expression, time_s, crop, source, .. } = &self.faces[n];
+            let subject = subject.map(|subject| &self.subjects[subject]);
+            let shape = (crop.width, crop.middle, crop.span, crop.landmarks);
+            let about =
+                format!("{source:?} {subject:?} {scene} {} {expression:?} {time_s:?} {shape:?}", self.views[*view]);
+            sha256(&[about.as_bytes(), &crop.gray].concat())
+        };
+        let all: Vec<String> = indices.par_iter().map(one).collect();
+        sha256(all.concat().as_bytes())
+    }
+
+    /// Checks that no set of people is there twice under two names: what is learnt of a person would help on the same
+    /// person.
+    ///
+    /// # Errors
+    /// [`FacesError::SameSet`].
+    pub fn check_sets(&self) -> Result<(), FacesError> {
+        let mut with_people = vec![false; self.sets.len()];
+        self.faces.iter().for_each(|face| with_people[face.set] |= face.subject.is_some());
+        let place = |set: &Set| set.spec.path.canonicalize().unwrap_or_else(|_| set.spec.path.clone());
+        let sets: Vec<(&Set, PathBuf)> =
+            self.sets.iter().zip(with_people).filter(|(_, has)| *has).map(|(set, _)| (set, place(set))).collect();
+        for (n, (set, path)) in sets.iter().enumerate() {
+            if let Some((other, _)) = sets[..n].iter().find(|(_, other)| other == path) {
+                let (one, other) = (other.spec.to_string(), set.spec.to_string());
+                return Err(FacesError::SameSet { one, other });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that `indices` have a face of every class; `what` names them in the message.
     ///
     /// # Errors
@@ -325,6 +365,33 @@ pub(super) mod tests {
         let scenes = faces.len();
         let set = Set { name: "set".to_owned(), spec };
         Faces { faces, sets: vec![set], views: vec![ANY_VIEW.to_owned()], scenes, ..Faces::default() }
+    }
+
+    #[test]
+    fn another_picture_or_label_is_another_fingerprint() {
+        let faces = faces_of(vec![face(0), face(1)]);
+        let all = |faces: &Faces| faces.fingerprint(&faces.all());
+        let (mut pixel, mut label) = (faces.clone(), faces.clone());
+        pixel.faces[1].crop.gray[0] = 9;
+        label.faces[1].expression = Some(Expression::Sad);
+        assert_ne!(all(&pixel), all(&faces));
+        assert_ne!(all(&label), all(&faces));
+        assert_ne!(faces.fingerprint(&[0]), all(&faces));
+        assert_eq!(all(&faces.clone()), all(&faces));
+    }
+
+    #[test]
+    fn people_that_are_named_in_two_ways_are_refused() {
+        let of = |spec: &str| {
+            let mut faces = of_one("anna", "left");
+            faces.sets[0].spec = spec.parse().expect("a set");
+            faces
+        };
+        let check = |specs: [&str; 2]| Faces::join(specs.map(of)).check_sets();
+        // This crate's own folder, so that both paths are there.
+        let message = check(["cmu:src", "cmu:./src#sunglasses"]).expect_err("they are the same").to_string();
+        assert!(message.contains("cmu:src") && message.contains("#sunglasses"), "{message}");
+        assert!(check(["cmu:src", "cmu:tests"]).is_ok());
     }
 
     fn of_one(name: &str, view: &str) -> Faces {

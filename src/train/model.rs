@@ -4,30 +4,60 @@ use burn::module::Module;
 
 use super::datasets::{DatasetSpec, Kind};
 use super::evaluate::Evaluation;
-use super::faces::Faces;
-use super::metrics::{Answer, fit_temperature};
+use super::faces::{Face, Faces};
+use super::metrics::{Answer, Answers, fit_temperature};
 use super::network::Network;
 use super::recipe::{Portion, Recipe};
 use super::report::Run;
 use super::report::card::{Card, Source};
 use super::trainer::read;
+use crate::scene::Expression;
+
+/// What `network` says of those of `faces` that nobody learnt from (`validation`) and whose expression is known.
+fn answers(network: &Network, faces: &Faces, validation: &[usize]) -> Answers {
+    let labelled = validation.iter().filter_map(|&face| Some((face, faces.faces[face].expression?)));
+    let (labelled, truths): (Vec<usize>, Vec<Expression>) = labelled.unzip();
+    let mut answers = Answers { views: faces.views.clone(), ..Answers::default() };
+    for ((&face, truth), reading) in labelled.iter().zip(truths).zip(read(network, faces, &labelled)) {
+        let &Face { subject, scene, view, .. } = &faces.faces[face];
+        answers.answers.push(Answer { subject, scene, view, truth, logits: Some(reading.logits) });
+        answers.embeddings.push(reading.embedding);
+    }
+    answers
+}
 
 /// Temperature of the class scores, fitted on those of `faces` that nobody learnt from (`validation`); 1 without any.
 #[must_use]
 pub fn temperature(network: &Network, faces: &Faces, validation: &[usize]) -> f32 {
-    let labelled: Vec<usize> =
-        validation.iter().copied().filter(|&face| faces.faces[face].expression.is_some()).collect();
-    let readings = read(network, faces, &labelled);
-    let answers: Vec<Answer> = labelled
-        .iter()
-        .zip(readings)
-        .filter_map(|(&face, reading)| {
-            let face = &faces.faces[face];
-            let (subject, scene, view) = (face.subject, face.scene, face.view);
-            Some(Answer { subject, scene, view, truth: face.expression?, logits: Some(reading.logits) })
+    fit_temperature(&answers(network, faces, validation).answers)
+}
+
+/// How `network`, its scores divided by `temperature`, does on those of `validation`, set by set. They are cut out as live,
+/// but not found anew; `model` is its name, `sha256` its file's.
+#[must_use]
+pub fn evaluations(
+    network: &Network,
+    temperature: f32,
+    faces: &Faces,
+    validation: &[usize],
+    model: &str,
+    sha256: &str,
+) -> Vec<Evaluation> {
+    let of_set = |set: usize| {
+        let of: Vec<usize> = validation.iter().copied().filter(|&face| faces.faces[face].set == set).collect();
+        let mut answers = answers(network, faces, &of);
+        let scores = answers.answers.iter_mut().filter_map(|answer| answer.logits.as_mut()).flatten();
+        scores.for_each(|score| *score /= temperature);
+        Some(Evaluation {
+            model: model.to_owned(),
+            sha256: sha256.to_owned(),
+            data: format!("{}, kept apart", faces.sets[set].name),
+            left_out: 0,
+            classes: Expression::ALL.map(|class| class.name().to_owned()).into(),
+            figures: answers.figures()?,
         })
-        .collect();
-    fit_temperature(&answers)
+    };
+    (0..faces.sets.len()).filter_map(of_set).collect()
 }
 
 /// What is to be said of a network that `recipe` made.

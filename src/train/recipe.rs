@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment;
 use super::datasets::DatasetSpec;
+use super::export::is_model_name;
 use super::fault::{self, Check};
 use super::methods;
 use super::network::Architecture;
@@ -64,7 +65,8 @@ pub struct Data {
     /// Share of the people (of pictures, where it is not known who is who) that are kept apart to stop early by.
     #[serde(default = "tenth")]
     pub validation: f64,
-    /// Share of the people whose labels the second stage may use; the first stage sees all of them without labels.
+    /// Share of the people whose labels the second stage may use. The first stage sees all people, and their labels only if
+    /// its method reads labels.
     #[serde(default = "whole")]
     pub labels: f64,
     /// Views that the second stage does not see, by name (`FL`…).
@@ -245,10 +247,9 @@ impl Recipe {
     fn fault(&self) -> Option<(String, String)> {
         let Self { name, data, network, pretrain, finetune, .. } = self;
         let share = |value: f64| (0.0..=1.0).contains(&value);
-        let plain_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
         let is_learnt = |set: &DatasetSpec| data.finetune.iter().any(|portion| portion.set == *set);
         let mut checks = vec![
-            (plain_name, "name".to_owned(), "a word of letters, digits, `-`, `_` and `.`: a file is named after it"),
+            (is_model_name(name), "name".to_owned(), "small letters, digits, `-` and `_`, beginning with a letter"),
             (!data.finetune.is_empty(), "data.finetune".to_owned(), "at least one data set"),
             ((0.0..0.9).contains(&data.validation), "data.validation".to_owned(), "from 0 to below 0.9"),
             (data.labels > 0.0 && share(data.labels), "data.labels".to_owned(), "above 0, at most 1"),

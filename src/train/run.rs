@@ -45,6 +45,8 @@ pub struct Parts {
     pub pretrain_validation: Vec<usize>,
     /// The second stage learns from these.
     pub finetune: Vec<usize>,
+    /// Of those, each once, its teachers are asked about these.
+    pub taught: Vec<usize>,
     /// It is validated by these.
     pub finetune_validation: Vec<usize>,
 }
@@ -54,9 +56,10 @@ impl Parts {
     /// many people have labels as it says. The paths of its sets are those of `faces` ([`rooted`]).
     ///
     /// # Errors
-    /// [`RunError::NoView`], [`FacesError::NoSample`], and [`FacesError::SubjectInTwoParts`] if a set is named in two ways.
+    /// [`RunError::NoView`], [`FacesError::NoSample`], and [`FacesError::SameSet`] if a set is named in two ways.
     pub fn of(recipe: &Recipe, faces: &Faces, split: &Split) -> Result<Self, RunError> {
         let data = &recipe.data;
+        faces.check_sets()?;
         if let Some(view) = data.without_views.iter().find(|view| !faces.views.contains(view)) {
             return Err(RunError::NoView { view: view.clone(), known: faces.views.clone() });
         }
@@ -69,10 +72,16 @@ impl Parts {
             let view = &faces.views[faces.faces[*face].view];
             faces.faces[*face].expression.is_some() && !data.without_views.contains(view)
         };
+        let finetune: Vec<usize> = portions(faces, &data.finetune, &labelled).into_iter().filter(is_seen).collect();
+        let is_taught = |face: &usize| {
+            let set = &faces.sets[faces.faces[*face].set].spec;
+            recipe.finetune.teachers.as_ref().is_some_and(|teachers| teachers.are_asked_of(set))
+        };
         let parts = Self {
             pretrain: portions(faces, &data.pretrain, &split.train),
             pretrain_validation: once(portions(faces, &data.pretrain, &split.validation)),
-            finetune: portions(faces, &data.finetune, &labelled).into_iter().filter(is_seen).collect(),
+            taught: once(finetune.iter().copied().filter(is_taught).collect()),
+            finetune,
             finetune_validation: once(portions(faces, &data.finetune, &split.validation))
                 .into_iter()
                 .filter(is_seen)
@@ -90,7 +99,7 @@ impl Parts {
     /// In words, how many there are for what.
     #[must_use]
     pub fn describe(&self) -> String {
-        let Self { pretrain, pretrain_validation, finetune, finetune_validation } = self;
+        let Self { pretrain, pretrain_validation, finetune, finetune_validation, .. } = self;
         format!(
             "{} pictures for the first stage ({} to validate it), {} for the second ({} to validate it)",
             pretrain.len(),
@@ -161,7 +170,7 @@ impl Run<'_> {
         let Parts { finetune: pool, finetune_validation: validation, .. } = self.parts;
         let mut method = self.method(&AnyMethod::Supervised(labels.clone()), pool)?;
         if let Some(teachers) = teachers {
-            let said = teachers.say(self.faces, pool, self.device)?;
+            let said = teachers.say(self.faces, &self.parts.taught, self.device)?;
             method = Box::new(Distillation { labels: labels.clone(), said, share: teachers.share });
         }
         let material = Material { faces: self.faces, pool, validation };
@@ -244,9 +253,7 @@ impl Run<'_> {
 
     /// By what a checkpoint knows that it is of this recipe and this data.
     fn fingerprint(&self, recipe: &Recipe, pool: &[usize]) -> String {
-        let mut known = recipe.fingerprint().into_bytes();
-        pool.iter().for_each(|&face| known.extend(self.faces.faces[face].source.as_os_str().as_encoded_bytes()));
-        sha256(&known)
+        sha256((recipe.fingerprint() + &self.faces.fingerprint(&once(pool.to_vec()))).as_bytes())
     }
 }
 

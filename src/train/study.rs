@@ -33,6 +33,15 @@ pub enum StudyError {
         "`{recipe}` has teachers, who may have learnt from the people that it would be tested on: leave `finetune.teachers` out"
     )]
     Teachers { recipe: String },
+    #[error("there is no fold {fold}: of {folds} folds the first is 0 and the last {}", .folds - 1)]
+    NoFold { fold: usize, folds: usize },
+    #[error(
+        "the first stage of `{recipe}` reads labels, of everybody: with fewer labels it cannot be compared. Leave it out, or \
+         `--labels`"
+    )]
+    LabelledFirstStage { recipe: String },
+    #[error("{} was split into {found}, not into {wanted}: take another folder with `--output`", .path.display())]
+    OtherFolds { path: PathBuf, found: String, wanted: String },
     #[error("cannot keep the results in {}; look after the room on its disk", .path.display())]
     Keep { path: PathBuf, source: std::io::Error },
     #[error("the results in {} cannot be read: {reason}. Delete the file: its cell is then done anew", .path.display())]
@@ -113,6 +122,8 @@ pub struct Cell {
     pub seed: u64,
     /// The fold that it was tested on.
     pub fold: usize,
+    /// Of how many folds, and what was divided.
+    pub folds: String,
     /// Under which condition.
     pub condition: Condition,
     /// By what its second stage is recognised.
@@ -126,6 +137,8 @@ pub struct Cell {
 pub struct Tested {
     /// `fold`, or the test set's name.
     pub set: String,
+    /// By what its faces are recognised.
+    pub fingerprint: String,
     /// Names of its views.
     pub views: Vec<String>,
     /// One a face, in the order of the faces.
@@ -147,6 +160,16 @@ impl Study<'_> {
         if let Some(recipe) = self.recipes.iter().find(|recipe| recipe.finetune.teachers.is_some()) {
             return Err(StudyError::Teachers { recipe: recipe.name.clone() });
         }
+        if let Some(&fold) = self.only_folds.iter().find(|fold| **fold >= self.folds) {
+            return Err(StudyError::NoFold { fold, folds: self.folds });
+        }
+        let recipe_of = |wanted: &Wanted| &self.recipes[wanted.recipe];
+        let is_scarce = |wanted: &&Wanted| recipe_of(wanted).data.labels * wanted.condition.labels < 1.0;
+        let reads_labels = |recipe: &&Recipe| recipe.pretrain.as_ref().is_some_and(|stage| stage.method.reads_labels());
+        if let Some(recipe) = self.cells.iter().filter(is_scarce).map(recipe_of).find(reads_labels) {
+            return Err(StudyError::LabelledFirstStage { recipe: recipe.name.clone() });
+        }
+        let kept = self.kept()?;
         let folds = self.by.folds(self.faces, self.folds, self.split_seed).map_err(RunError::from)?;
         let mut cells = Vec::new();
         for (fold, split) in folds.iter().enumerate() {
@@ -157,15 +180,42 @@ impl Study<'_> {
                 cells.push(self.cell(wanted, fold, split, watch)?);
             }
         }
-        let failed = |source| StudyError::Keep { path: self.folder.to_owned(), source };
-        for file in files_below(self.folder).map_err(failed)?.iter().filter(|file| file.ends_with(CELL)) {
-            let cell = read_cell(&self.folder.join(file))?;
+        for cell in kept {
             let is_known = |other: &Cell| cell.place() == other.place();
             if !cells.iter().any(is_known) {
                 cells.push(cell);
             }
         }
         Ok(cells)
+    }
+
+    /// All cells that the folder has.
+    fn kept(&self) -> Result<Vec<Cell>, StudyError> {
+        let failed = |source| StudyError::Keep { path: self.folder.to_owned(), source };
+        let mut cells = Vec::new();
+        if !self.folder.is_dir() {
+            return Ok(cells);
+        }
+        for file in files_below(self.folder).map_err(failed)?.iter().filter(|file| file.ends_with(CELL)) {
+            let path = self.folder.join(file);
+            let cell = read_cell(&path)?;
+            if cell.folds != self.division() {
+                return Err(StudyError::OtherFolds { path, found: cell.folds, wanted: self.division() });
+            }
+            cells.push(cell);
+        }
+        Ok(cells)
+    }
+
+    /// Whether a cell was tested on the study's test sets as they are now.
+    fn has_tests(&self, cell: &Cell) -> bool {
+        let wanted = self.tests.iter().map(|(_, faces)| faces.fingerprint(&faces.all()));
+        cell.tests.iter().skip(1).map(|tested| tested.fingerprint.clone()).eq(wanted)
+    }
+
+    /// How people are divided, in words.
+    fn division(&self) -> String {
+        format!("{} folds, split {}", self.folds, self.by.words(self.faces))
     }
 
     fn cell(&self, wanted: &Wanted, fold: usize, split: &Split, watch: &mut dyn Watch) -> Result<Cell, StudyError> {
@@ -177,7 +227,7 @@ impl Study<'_> {
         let mut recipe = base.clone();
         recipe.seed = wanted.seed;
         let mut changed = recipe.clone();
-        changed.data.labels = wanted.condition.labels;
+        changed.data.labels *= wanted.condition.labels;
         changed.data.without_views.extend(wanted.condition.without_view.clone());
         if wanted.condition.probe {
             changed.finetune.trains = Trains::Classifier;
@@ -188,7 +238,7 @@ impl Study<'_> {
         // What was tested on other sets is tested again; what was trained otherwise, its checkpoint refuses.
         if let Some(cell) = kept.is_file().then(|| read_cell(&kept)).transpose()?
             && cell.fingerprint == fingerprint
-            && cell.tests.iter().skip(1).map(|tested| &tested.set).eq(self.tests.iter().map(|(name, _)| name))
+            && self.has_tests(&cell)
         {
             return Ok(cell);
         }
@@ -203,6 +253,7 @@ impl Study<'_> {
             recipe: base.name.clone(),
             seed: wanted.seed,
             fold,
+            folds: self.division(),
             condition: wanted.condition.clone(),
             fingerprint,
             tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
@@ -245,6 +296,7 @@ impl Tested {
         };
         Self {
             set: set.to_owned(),
+            fingerprint: faces.fingerprint(of),
             views: faces.views.clone(),
             retrieval: found_again(&readings),
             retrieval_pretrained: pretrained.and_then(|network| found_again(&read(network, faces, &indices))),

@@ -22,6 +22,7 @@ use super::journal::{Entry, Journal, Validation};
 use super::methods::{Loss, Method};
 use super::network::{Average, Network};
 use super::recipe::{Schedule, Trains};
+use crate::infer::manifest::sha256;
 use crate::scene::{Expression, Logits};
 
 /// Why a stage ended before its end.
@@ -33,10 +34,13 @@ pub enum TrainError {
     #[error("cannot write {}; look after the room on its disk", .path.display())]
     Log { path: PathBuf, source: std::io::Error },
     #[error(
-        "the loss of {stage} is not a number any more at step {step}; the checkpoint of step {kept} is kept. Lower \
-         `{stage}.schedule.learning_rate`, and begin in another folder"
+        "{what} of {stage} are no numbers any more at step {step}; {}. Lower `{stage}.schedule.learning_rate`, and begin in \
+         another folder",
+        .kept.map_or("there is no checkpoint yet".to_owned(), |kept| format!("the checkpoint of step {kept} is kept"))
     )]
-    NotFinite { stage: &'static str, step: u64, kept: u64 },
+    NotFinite { what: &'static str, stage: &'static str, step: u64, kept: Option<u64> },
+    #[error("{stage} found nothing to learn from at step {step}: its method makes no pair of these pictures")]
+    NothingDrawn { stage: &'static str, step: u64 },
     #[error("{stage} was broken off at step {step} of {steps}; the same command goes on from there")]
     BrokenOff { stage: &'static str, step: u64, steps: u64 },
 }
@@ -152,7 +156,7 @@ impl Stage<'_> {
         let mut average = Average::resume(&at.average, self.schedule.ema);
         let (log_every, validate_every) = (steps.div_ceil(LOG_LINES), steps.div_ceil(self.schedule.validations));
         let mut since = Since::now();
-        let mut saved = Saved { at: Instant::now(), step: at.state.step };
+        let mut saved = Saved { at: Instant::now(), step: (at.state.step > 0).then_some(at.state.step) };
 
         while at.state.step < steps {
             if !watch.goes_on() {
@@ -161,11 +165,12 @@ impl Stage<'_> {
                 return Err(TrainError::BrokenOff { stage: self.name.as_str(), step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
-            let loss = self.step(&mut at, rate, &device).ok_or(TrainError::NotFinite {
-                stage: self.name.as_str(),
-                step: at.state.step,
-                kept: saved.step,
-            })?;
+            let (stage, step, kept) = (self.name.as_str(), at.state.step, saved.step);
+            let not_finite = |what| TrainError::NotFinite { what, stage, step, kept };
+            let loss = self.step(&mut at, rate, &device).ok_or_else(|| not_finite("the loss's terms"))?;
+            if loss.is_empty() {
+                return Err(TrainError::NothingDrawn { stage, step });
+            }
             at.state.step += 1;
             average.update(&at.network, at.state.step);
             since.add(&loss, self.method.pictures() * self.schedule.accumulate);
@@ -175,6 +180,11 @@ impl Stage<'_> {
             let validates = step.is_multiple_of(validate_every) || is_last;
             if !(validates || step.is_multiple_of(log_every)) {
                 continue;
+            }
+            let saves = validates || saved.at.elapsed() >= CHECKPOINT_EVERY;
+            // A sound loss may have a gradient that is none.
+            if saves && !at.network.values().iter().all(|value| value.is_finite()) {
+                return Err(not_finite("the weights"));
             }
             let validation = if validates { self.validate(&average.network(), &device) } else { None };
             let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
@@ -194,7 +204,7 @@ impl Stage<'_> {
             watch.update(&Progress { stage: self.name.as_str(), steps, entry: &entry, best });
             let gives_up = self.schedule.patience > 0 && at.state.stale >= self.schedule.patience;
             at.state.is_done = is_last || gives_up;
-            if validates || saved.at.elapsed() >= CHECKPOINT_EVERY {
+            if saves {
                 at.average = average.network();
                 if at.state.is_done && self.schedule.patience > 0 && at.state.best_score.is_some() {
                     let bad = |error: burn::store::RecordError| CheckpointError::Read {
@@ -204,7 +214,7 @@ impl Stage<'_> {
                     at.average = at.average.try_load_file(&best_file).map_err(bad)?;
                 }
                 at.save(folder)?;
-                saved = Saved { at: Instant::now(), step };
+                saved = Saved { at: Instant::now(), step: Some(step) };
             }
             if gives_up {
                 break;
@@ -224,13 +234,16 @@ impl Stage<'_> {
         };
         let optimizer: ModuleOptimizer =
             AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(self.schedule.weight_decay).init();
+        let start: Vec<u8> = network.values().into_iter().flat_map(f32::to_le_bytes).collect();
+        let start = sha256(&start);
         match checkpoint::state(folder, &self.fingerprint)? {
+            Some(state) if state.start != start => Err(CheckpointError::OtherStart { path: folder.to_owned() }.into()),
             Some(state) => Ok(Checkpoint::load(folder, network, optimizer, state)?),
             None => Ok(Checkpoint {
                 average: network.clone(),
                 network,
                 optimizer,
-                state: State { fingerprint: self.fingerprint.clone(), ..State::default() },
+                state: State { fingerprint: self.fingerprint.clone(), start, ..State::default() },
             }),
         }
     }
@@ -328,7 +341,8 @@ impl Stage<'_> {
 /// The newest checkpoint.
 struct Saved {
     at: Instant,
-    step: u64,
+    /// None before the first.
+    step: Option<u64>,
 }
 
 /// The class scores of each of these faces, un-augmented, in the order of `faces`.
@@ -468,15 +482,34 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_loss_that_is_no_number_ends_the_stage_and_leaves_the_last_good_checkpoint() {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// Whose loss is 0, and the slope of it no number, if it draws anything at all.
+    struct Steep {
+        draws: bool,
+    }
+
+    impl Method for Steep {
+        fn pictures(&self) -> usize {
+            2
+        }
+
+        fn draw(&self, faces: &Faces, pool: &[usize], _rng: &mut StdRng) -> Batch {
+            let mut batch = Batch::default();
+            pool.iter().filter(|_| self.draws).for_each(|&face| batch.push(faces, Shot::plain(face), face));
+            batch
+        }
+
+        fn loss(&self, outputs: &crate::train::network::Outputs, _batch: &Batch) -> Loss {
+            Loss::single((outputs.logits.clone() * 0.0).sqrt().sum())
+        }
+    }
+
+    fn error_of(method: impl Method + 'static, validations: u64, folder: &Path) -> TrainError {
         let faces = faces_of(vec![face(0), face(1)]);
-        // Validations, and so checkpoints, at steps 2, 4, 6…
-        let schedule = Schedule { images: 20, validations: 5, ..Schedule::default() };
+        // Of ten steps; checkpoints come with validations.
+        let schedule = Schedule { images: 20, validations, ..Schedule::default() };
         let stage = Stage {
             name: StageName::Finetune,
-            method: Box::new(Poisoned { sound: 5, drawn: AtomicU64::new(0) }),
+            method: Box::new(method),
             material: Material { faces: &faces, pool: &[0, 1], validation: &[] },
             schedule: &schedule,
             augment: &augment::Settings::none(),
@@ -486,8 +519,30 @@ mod tests {
         };
         let architecture = Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() };
         let network = Network::new(&architecture, 1, &device::cpu());
-        let error = stage.run(network, folder.path(), &mut Silent).expect_err("it is poisoned");
-        assert!(matches!(error, TrainError::NotFinite { step: 5, kept: 4, .. }), "{error}");
+        stage.run(network, folder, &mut Silent).expect_err("it cannot learn")
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_are_not_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = error_of(Steep { draws: true }, 10, folder.path());
+        assert!(matches!(error, TrainError::NotFinite { what: "the weights", kept: None, .. }), "{error}");
+        assert!(error.to_string().contains("no checkpoint"), "{error}");
+        assert_eq!(checkpoint::state(folder.path(), "mine").expect("nothing is damaged"), None);
+    }
+
+    #[test]
+    fn a_stage_without_anything_to_learn_from_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = error_of(Steep { draws: false }, 10, folder.path());
+        assert!(matches!(error, TrainError::NothingDrawn { step: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_the_stage_and_leaves_the_last_good_checkpoint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = error_of(Poisoned { sound: 5, drawn: AtomicU64::new(0) }, 5, folder.path());
+        assert!(matches!(error, TrainError::NotFinite { step: 5, kept: Some(4), .. }), "{error}");
         assert!(error.to_string().contains("finetune.schedule.learning_rate"), "{error}");
         let kept = checkpoint::state(folder.path(), "mine").expect("whole").expect("there is one");
         assert_eq!(kept.step, 4);

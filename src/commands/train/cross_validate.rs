@@ -6,11 +6,12 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use vultus::config::{Config, DeviceChoice};
 use vultus::train::datasets::DatasetSpec;
-use vultus::train::folds::By;
+use vultus::train::faces::Faces;
+use vultus::train::folds::{By, Split};
 use vultus::train::network::device;
 use vultus::train::recipe::Recipe;
 use vultus::train::report::comparison::Comparison;
-use vultus::train::run::{rooted, sets};
+use vultus::train::run::{Parts, rooted, sets};
 use vultus::train::study::{Condition, Study, Wanted};
 
 use super::dashboard::Dashboard;
@@ -93,6 +94,17 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
             all_sets.push(set);
         }
     }
+    let name = |set: &DatasetSpec| set.name();
+    let names: Vec<String> = args.test.iter().map(name).collect();
+    if let Some(twice) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
+        anyhow::bail!("two sets of `--test` are called {}: rename the folder of one", twice.1);
+    }
+    let place = |set: &DatasetSpec| set.path.canonicalize().unwrap_or_else(|_| set.path.clone());
+    let is_learnt =
+        |test: &&DatasetSpec| all_sets.iter().any(|set| set.choice == test.choice && place(set) == place(test));
+    if let Some(test) = args.test.iter().find(is_learnt) {
+        anyhow::bail!("`--test {test}` is learnt from: name a set that no recipe has");
+    }
     let faces = args.options.faces(&all_sets, config)?;
     let named = |set: &DatasetSpec| Ok((set.name(), args.options.faces(std::slice::from_ref(set), config)?));
     let tests = args.test.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;
@@ -122,7 +134,11 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let mut dashboard = Dashboard::new("cross-validation", stop_on_signal()?);
     let cells = study.run(&mut dashboard)?;
     drop(dashboard);
-    let about = |recipe: &Recipe| (!recipe.about.is_empty()).then(|| format!("`{}`: {}", recipe.name, recipe.about));
+    let mut notes = Vec::new();
+    for recipe in &recipes {
+        notes.extend((!recipe.about.is_empty()).then(|| format!("`{}`: {}", recipe.name, recipe.about)));
+        notes.extend(degenerate(recipe, &faces)?.into_iter().map(|note| format!("`{}` here: {note}", recipe.name)));
+    }
     let comparison = Comparison {
         title: "Cross-validation".to_owned(),
         about: format!(
@@ -133,10 +149,17 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         run: provenance(0),
         cells: &cells,
         baseline: recipes.first().filter(|_| recipes.len() > 1).map(|recipe| recipe.name.clone()),
-        notes: recipes.iter().filter_map(about).collect(),
+        notes,
     };
     writeln!(std::io::stdout(), "{}", comparison.write(&args.output, "report")?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of the method of a recipe's first stage these faces do not allow.
+fn degenerate(recipe: &Recipe, faces: &Faces) -> anyhow::Result<Vec<String>> {
+    let Some(stage) = &recipe.pretrain else { return Ok(Vec::new()) };
+    let parts = Parts::of(recipe, faces, &Split { train: faces.all(), ..Split::default() })?;
+    Ok(stage.method.method(faces, &parts.pretrain)?.notes())
 }
 
 /// What the options ask for: all labels and views first.

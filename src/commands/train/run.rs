@@ -179,7 +179,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let network = begun.finetune(pretrained)?;
     let Begun { recipe, folder, faces, parts, .. } = &begun;
 
-    let temperature = model::temperature(&network, faces, &parts.finetune_validation);
+    let apart = &parts.finetune_validation;
+    let temperature = model::temperature(&network, faces, apart);
     let graph = network.graph();
     let weights = std::fs::read(folder.join(StageName::Finetune.as_str()).join(WEIGHTS))?;
     let write_model = |figures: Vec<Evaluation>| {
@@ -191,15 +192,20 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let evaluator =
         Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
     let evaluations = args.evaluate.iter().map(|set| follow(|on_progress| evaluator.evaluate(set, on_progress)));
-    let evaluations: Vec<Evaluation> = evaluations.collect::<Result<_, _>>()?;
-    if !evaluations.is_empty() {
-        write_model(evaluations.clone())?;
+    let mut all = model::evaluations(&network, temperature, faces, apart, &recipe.name, &models.encoder.sha256);
+    for evaluation in evaluations {
+        all.push(evaluation?);
     }
-    let told = evaluations.iter().map(|evaluation| format!("\n{}", evaluation.to_markdown()));
+    write_model(all.clone())?;
+    let told = all.iter().map(|evaluation| format!("\n{}", evaluation.to_markdown()));
     let title = format!("# {}\n\n{}\n", recipe.name, provenance(recipe.seed).to_markdown());
-    let plots =
-        "\n![Loss of the second stage](finetune/loss.svg)\n\n![Accuracy on people kept apart](finetune/accuracy.svg)\n";
-    write(folder, "report.md", &std::iter::once(title).chain(told).chain([plots.to_owned()]).collect::<String>())?;
+    let plots = [
+        ("Loss of the second stage", "finetune/loss.svg"),
+        ("Accuracy on what is kept apart", "finetune/accuracy.svg"),
+    ];
+    let plots = plots.iter().filter(|(_, file)| folder.join(file).is_file());
+    let plots = plots.map(|(about, file)| format!("\n![{about}]({file})\n"));
+    write(folder, "report.md", &std::iter::once(title).chain(told).chain(plots).collect::<String>())?;
     tracing::info!(
         "the model: {}; to run it: `[models] folder = \"{}\"` in vultus.toml",
         folder.join("model").join(format!("{}.onnx", recipe.name)).display(),

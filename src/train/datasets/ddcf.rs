@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_mapping_file_tells_the_angle_and_the_instant() {
-        let root = folder_of(&["boys/c07-content-left-2.jpg"]);
+        // A boy and a girl of one number are two people.
+        let root = folder_of(&["boys/c07-content-left-2.jpg", "girls/c07-content-left-2.jpg"]);
         let text = r"
             pattern = '^(?<sex>\w)\w+/c(?<subject>\d+)-(?<expression>\w+)-(?<view>\w+)-(?<scene>\d)\.jpg$'
             [expression]
@@ -171,8 +172,9 @@ mod tests {
         std::fs::write(root.path().join("names.toml"), text).expect("written");
         let (pictures, _) = pictures(&format!("ddcf:{}#names.toml", root.path().display()));
         let about = &pictures[0].about;
-        assert_eq!((about.view.as_deref(), about.scene.as_deref()), (Some("HL"), Some("07 content 2")));
+        assert_eq!((about.view.as_deref(), about.scene.as_deref()), (Some("HL"), Some("M07 content 2")));
         assert_eq!(about.expression, Some(Expression::Happy));
+        assert_eq!(pictures[1].about.subject.as_deref(), Some("F07"));
 
         let bad = "pattern = 'x'";
         std::fs::write(root.path().join("names.toml"), bad).expect("written");

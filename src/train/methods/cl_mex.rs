@@ -94,7 +94,7 @@ impl Settings {
     }
 
     pub(super) fn prepare(self, faces: &Faces, pool: &[usize]) -> Result<ClMex, String> {
-        let scenes = Self::scenes(faces, pool);
+        let scenes = self.scenes(faces, pool);
         if scenes.len() < 2 {
             return Err(
                 "at most one of their scenes has two views, and it learns from pictures that several cameras took at \
@@ -125,10 +125,19 @@ impl Settings {
         Ok(ClMex { settings: self, notes })
     }
 
-    /// Those with two views.
-    fn scenes(faces: &Faces, pool: &[usize]) -> Vec<Scene> {
+    /// Whether it learns from labels.
+    pub(super) fn reads_labels(&self) -> bool {
+        self.positives == Positives::SubjectExpression || self.alpha > 0.0
+    }
+
+    /// Those with two views. How somebody looks is not known unless the method may read it: without labels no batch is
+    /// composed by them either.
+    fn scenes(&self, faces: &Faces, pool: &[usize]) -> Vec<Scene> {
         let mut scenes = scenes(faces, pool);
         scenes.retain(|scene| scene.faces.len() >= 2);
+        if !self.reads_labels() {
+            scenes.iter_mut().for_each(|scene| scene.expression = None);
+        }
         scenes
     }
 
@@ -159,7 +168,7 @@ impl Method for ClMex {
     fn draw(&self, faces: &Faces, pool: &[usize], rng: &mut StdRng) -> Batch {
         let Settings { scenes: count, scenes_per_subject, views: per_scene, augmentations, positives, apart_s, .. } =
             self.settings;
-        let scenes = draw_by_subject(Settings::scenes(faces, pool), count, scenes_per_subject, apart_s, rng);
+        let scenes = draw_by_subject(self.settings.scenes(faces, pool), count, scenes_per_subject, apart_s, rng);
         let mut batch = Batch::default();
         for (number, scene) in scenes.iter().enumerate() {
             let is_same = |other: &Scene| (other.subject, other.expression) == (scene.subject, scene.expression);
@@ -238,9 +247,21 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_one_instant_from_different_sides_and_people_come_with_several_expressions() {
+    fn without_labels_no_batch_is_composed_by_them() {
         let faces = two_sessions(12, 5);
-        let (_, batch) = drawn(Settings::default(), &faces);
+        let mut unlabelled = faces.clone();
+        unlabelled.faces.iter_mut().for_each(|face| face.expression = None);
+        let shots = |settings: &Settings, faces: &Faces| drawn(settings.clone(), faces).1.shots;
+        let instant = Settings::default();
+        assert_eq!(shots(&instant, &faces), shots(&instant, &unlabelled));
+        let supervised = Settings { alpha: 0.5, ..instant };
+        assert!(supervised.reads_labels() && shots(&supervised, &faces) != shots(&Settings::default(), &faces));
+    }
+
+    #[test]
+    fn a_group_is_one_instant_from_different_sides_and_with_labels_people_come_with_several_expressions() {
+        let faces = two_sessions(12, 5);
+        let (_, batch) = drawn(Settings { alpha: 0.5, ..Settings::default() }, &faces);
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         batch
             .shots

@@ -3,7 +3,7 @@
 //! | method | positives | negatives | labels |
 //! |---|---|---|---|
 //! | [`cl_mex`] | other views of the same instant | other instants, of the same people too | none (`alpha`: some) |
-//! | [`ssl_fer`] | a moment before or after, or another camera; swapped | other faces, of the same person too | none |
+//! | [`ssl_fer`] | a moment before or after, or another camera; swapped | other faces, of the same person too | none; of stills, those of hard negatives |
 //! | [`contrawarping`] | the same picture otherwise framed and lit | the same picture locally warped | none |
 //! | [`crs_cont`] | the same coarse class | the other coarse classes | all |
 //! | [`simclr`] | the same picture | other pictures | none |
@@ -107,6 +107,17 @@ impl Settings {
             Self::CrsCont(_) => "crs-cont",
             Self::Simclr(_) => "simclr",
             Self::Supervised(_) => "supervised",
+        }
+    }
+
+    /// Whether it learns from labels: a first stage that does has seen those that a second one is denied.
+    #[must_use]
+    pub fn reads_labels(&self) -> bool {
+        match self {
+            Self::ClMex(settings) => settings.reads_labels(),
+            // The hard negatives of stills are other expressions.
+            Self::SslFer(_) | Self::CrsCont(_) | Self::Supervised(_) => true,
+            Self::Contrawarping(_) | Self::Simclr(_) => false,
         }
     }
 

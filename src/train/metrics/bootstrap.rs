@@ -23,8 +23,8 @@ pub struct Difference {
 /// people are drawn with replacement `rounds` times, each with all of their faces. The interval holds the middle 95 % of
 /// the drawn differences. `None` without a face or a round.
 #[must_use]
-pub fn paired_bootstrap(answers: &[(usize, bool, bool)], rounds: usize, seed: u64) -> Option<Difference> {
-    let mut people: BTreeMap<usize, (i64, i64)> = BTreeMap::new();
+pub fn paired_bootstrap<P: Copy + Ord>(answers: &[(P, bool, bool)], rounds: usize, seed: u64) -> Option<Difference> {
+    let mut people: BTreeMap<P, (i64, i64)> = BTreeMap::new();
     for (subject, first, second) in answers {
         let (gained, faces) = people.entry(*subject).or_default();
         *gained += i64::from(*first) - i64::from(*second);

@@ -9,7 +9,7 @@ mod layers;
 mod resnet;
 pub mod weights;
 
-use burn::module::{Module, ParamGroup};
+use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::nn::{BatchNorm, Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
@@ -121,10 +121,28 @@ impl Network {
         }
     }
 
+    /// All its weights and running statistics, always in the same order.
+    #[must_use]
+    pub fn values(&self) -> Vec<f32> {
+        let mut values = Values::default();
+        self.valid().visit(&mut values);
+        values.0
+    }
+
     /// The same network, whose encoder stays as it is: it uses the statistics that it has, and no gradient goes through.
     #[must_use]
     pub fn with_frozen_encoder(self) -> Self {
         self.unfreeze().freeze_group(ParamGroup::from_predicate("encoder."))
+    }
+}
+
+/// The values of a network's tensors.
+#[derive(Default)]
+struct Values(Vec<f32>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.extend(param.val().into_data().iter::<f32>());
     }
 }
 

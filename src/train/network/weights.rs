@@ -121,8 +121,15 @@ impl Network {
         };
         let header = Header::read(path)?;
         let stems = header.tensors.keys().filter_map(|name| name.strip_suffix(STEM));
-        let prefix = stems.filter(|prefix| !prefix.contains("layer")).min_by_key(|prefix| prefix.len());
-        let prefix = prefix.ok_or_else(|| foreign(format!("it has no `{STEM}`")))?;
+        let mut prefixes: Vec<&str> = stems.filter(|prefix| !prefix.contains("layer")).collect();
+        prefixes.sort_unstable_by_key(|prefix| (prefix.len(), *prefix));
+        let prefix = match prefixes[..] {
+            [] => return Err(foreign(format!("it has no `{STEM}`"))),
+            [one, other, ..] if one.len() == other.len() => {
+                return Err(foreign(format!("it has several encoders, `{one}` and `{other}`: keep one")));
+            }
+            [prefix, ..] => prefix,
+        };
         let mut store = SafetensorsStore::from_file(path)
             .with_from_adapter(PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32)).chain(GreyStem))
             .with_key_remapping(format!("^{}", prefix.replace('.', "\\.")), "");

@@ -87,10 +87,10 @@ impl Preparation<'_> {
     pub fn faces(&self, spec: &DatasetSpec, on_progress: OnProgress<'_>) -> Result<Faces, PrepareError> {
         let listing = spec.list()?;
         let entry = self.cache.map(|folder| cache::Entry::of(folder, &listing, self.detector, self.detection));
-        if let Some(faces) = entry.as_ref().and_then(|entry| entry.read(&listing.spec)) {
+        if let Some(faces) = entry.as_ref().and_then(|entry| entry.read(spec)) {
             return Ok(faces);
         }
-        let faces = self.prepare(listing, on_progress)?;
+        let faces = self.prepare(spec, &listing, on_progress)?;
         if faces.faces.is_empty() {
             return Err(PrepareError::NoFaces { spec: spec.clone(), report: faces.report() });
         }
@@ -100,10 +100,16 @@ impl Preparation<'_> {
         Ok(faces)
     }
 
-    fn prepare(&self, listing: Listing, on_progress: OnProgress<'_>) -> Result<Faces, PrepareError> {
-        let mut gather = Gather::of(listing.spec.clone(), listing.skipped.clone());
+    fn prepare(
+        &self,
+        spec: &DatasetSpec,
+        listing: &Listing,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Faces, PrepareError> {
+        // What was asked for: the listing may have found the file in its folder.
+        let mut gather = Gather::of(spec.clone(), listing.skipped.clone());
         let crops = || Ok(Crops::default());
-        self.look(&listing, crops, on_progress, |looked| match looked.found {
+        self.look(listing, crops, on_progress, |looked| match looked.found {
             Ok((crop, yaw_deg)) => gather.add(&looked.about, crop, yaw_deg, looked.time_s, looked.source),
             Err(reason) => gather.skip(looked.source, reason.to_string()),
         })?;
@@ -277,6 +283,20 @@ pub(super) mod tests {
             std::fs::copy(take().join(format!("cam{camera}/{number:06}.jpg")), to).expect("copied");
         }
         root
+    }
+
+    #[test]
+    fn a_folder_with_fer2013s_table_is_the_set_that_was_asked_for() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let pixels = vec!["90"; 48 * 48].join(" ");
+        std::fs::write(root.path().join("fer2013.csv"), format!("emotion,pixels,Usage\n3,{pixels},Training\n"))
+            .expect("written");
+        let spec = format!("fer2013:{}#train", root.path().display());
+        let cache = tempfile::tempdir().expect("a temporary folder");
+        for _ in 0..2 {
+            let faces = prepare(&spec, 1, Some(cache.path())).0.expect("prepares");
+            assert_eq!(faces.sets[0].spec, spec.parse().expect("a set"), "a recipe finds it by this name");
+        }
     }
 
     #[test]

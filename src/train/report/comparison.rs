@@ -97,6 +97,7 @@ mod tests {
         };
         Tested {
             set: set.to_owned(),
+            fingerprint: String::new(),
             views: ["FR", "S", "FL"].map(str::to_owned).into(),
             answers: (0..6).map(seen).collect(),
             retrieval: Some(0.5),
@@ -117,6 +118,7 @@ mod tests {
                     recipe: recipe.to_owned(),
                     seed: 1,
                     fold,
+                    folds: "2 folds".to_owned(),
                     condition: condition.clone(),
                     fingerprint: String::new(),
                     tests: vec![tested("fold", fold, right), tested("kdef:shifted", fold, right - 1)],

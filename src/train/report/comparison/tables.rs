@@ -64,13 +64,16 @@ impl Comparison<'_> {
     }
 }
 
+/// Who, or where nobody says it, which picture of which fold: it is a person of its own.
+type Person = Result<usize, (usize, usize)>;
+
 /// Whether each of two methods is right, on the faces that both answered.
 fn pairs(
     outcomes: &[&Outcome<'_>],
     [first, second]: [&str; 2],
     condition: &Condition,
     only_profiles: bool,
-) -> Vec<(usize, bool, bool)> {
+) -> Vec<(Person, bool, bool)> {
     let mut pairs = Vec::new();
     for one in of(outcomes, first, condition) {
         let is_same = |other: &&Outcome<'_>| (other.cell.seed, other.cell.fold) == (one.cell.seed, one.cell.fold);
@@ -81,18 +84,21 @@ fn pairs(
         };
         let both = one.tested.answers.iter().zip(&other.tested.answers).enumerate();
         let both = both.filter(|(_, (a, b))| is_wanted(a) && (a.scene, a.view, a.truth) == (b.scene, b.view, b.truth));
-        // Where nobody says who is who, every picture is a person of its own.
-        pairs.extend(both.map(|(n, (a, b))| (a.subject.unwrap_or(usize::MAX - n), a.is_right(), b.is_right())));
+        let person = |n: usize, answer: &Answer| answer.subject.ok_or((one.cell.fold, n));
+        pairs.extend(both.map(|(n, (a, b))| (person(n, a), a.is_right(), b.is_right())));
     }
     pairs
 }
 
 fn extent(outcomes: &[&Outcome<'_>]) -> String {
     let count = |key: fn(&Outcome<'_>) -> u64| super::outcome::distinct(outcomes.iter().map(|o| key(o))).len();
-    let (folds, seeds) = (count(|o| o.cell.fold as u64), count(|o| o.cell.seed));
+    let folds = count(|o| o.cell.fold as u64);
+    let mut seeds: Vec<u64> = super::outcome::distinct(outcomes.iter().map(|o| o.cell.seed));
+    seeds.sort_unstable();
+    let listed = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let pictures = outcomes.iter().map(|outcome| outcome.figures.metrics.faces).max().unwrap_or(0);
     let plural = |n: usize, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
-    format!("{}, {}, up to {pictures} pictures each.", plural(folds, "fold"), plural(seeds, "seed"))
+    format!("{}, {} ({listed}), up to {pictures} pictures each.", plural(folds, "fold"), plural(seeds.len(), "seed"))
 }
 
 /// A column's name, and what stands in a method's row.
