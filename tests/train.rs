@@ -196,6 +196,10 @@ fn another_second_stage_goes_on_from_the_same_first_one() {
     let site = Site::new();
     site.run("pretrain", "run", &[]);
     let weights = read(&site.path("run/pretrain/checkpoint/average.bpk"));
+    // It needs no labels, nor a second stage.
+    let told = site.refused("run", "alone", &["--set", "data.finetune=[]"]);
+    assert!(told.contains("data.finetune") && told.contains("labels"), "{told}");
+    site.run("pretrain", "alone", &["--set", "data.finetune=[]", "--set", "pretrain.schedule.images=64"]);
     let changed = ["--set", "finetune.schedule.images=320", "--set", "data.labels=0.5"];
     site.run("run", "run", &changed);
     assert_eq!(read(&site.path("run/pretrain/checkpoint/average.bpk")), weights, "it is not done again");

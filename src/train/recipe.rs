@@ -60,7 +60,8 @@ pub struct Data {
     /// Sets for the first stage; no labels are needed but by methods that say so.
     #[serde(default)]
     pub pretrain: Vec<Portion>,
-    /// Sets for the second stage; pictures without a label are left out.
+    /// Sets for the second stage; pictures without a label are left out. None of a recipe that is a first stage alone.
+    #[serde(default)]
     pub finetune: Vec<Portion>,
     /// Share of the people (of pictures, where it is not known who is who) that are kept apart to stop early by.
     #[serde(default = "tenth")]
@@ -221,6 +222,21 @@ impl Recipe {
         }
     }
 
+    /// Checks that it has something to learn classes from; `path` is where it was read.
+    ///
+    /// # Errors
+    /// [`RecipeError::Value`].
+    pub fn check_second_stage(&self, path: &Path) -> Result<(), RecipeError> {
+        if !self.data.finetune.is_empty() {
+            return Ok(());
+        }
+        let (key, wanted) = (
+            "data.finetune".to_owned(),
+            "at least one data set with labels: without one there is a first stage alone".to_owned(),
+        );
+        Err(RecipeError::Value { path: path.to_owned(), key, wanted })
+    }
+
     /// As TOML, every key written out.
     ///
     /// # Errors
@@ -250,7 +266,11 @@ impl Recipe {
         let is_learnt = |set: &DatasetSpec| data.finetune.iter().any(|portion| portion.set == *set);
         let mut checks = vec![
             (is_model_name(name), "name".to_owned(), "small letters, digits, `-` and `_`, beginning with a letter"),
-            (!data.finetune.is_empty(), "data.finetune".to_owned(), "at least one data set"),
+            (
+                !data.finetune.is_empty() || pretrain.is_some(),
+                "data.finetune".to_owned(),
+                "at least one data set, as there is no first stage",
+            ),
             ((0.0..0.9).contains(&data.validation), "data.validation".to_owned(), "from 0 to below 0.9"),
             (data.labels > 0.0 && share(data.labels), "data.labels".to_owned(), "above 0, at most 1"),
             (

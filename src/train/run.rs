@@ -87,7 +87,9 @@ impl Parts {
                 .filter(is_seen)
                 .collect(),
         };
-        faces.check_classes(&parts.finetune, "what the second stage learns from")?;
+        if !data.finetune.is_empty() {
+            faces.check_classes(&parts.finetune, "what the second stage learns from")?;
+        }
         let learnt = [&parts.pretrain[..], &parts.finetune].concat();
         let validated = [&parts.pretrain_validation[..], &parts.finetune_validation].concat();
         faces.check_apart(&[("training", &learnt), ("validation", &validated)])?;

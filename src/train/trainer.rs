@@ -178,10 +178,10 @@ impl Stage<'_> {
             let step = at.state.step;
             let is_last = step == steps;
             let validates = step.is_multiple_of(validate_every) || is_last;
-            if !(validates || step.is_multiple_of(log_every)) {
+            let saves = validates || saved.at.elapsed() >= CHECKPOINT_EVERY;
+            if !(saves || step.is_multiple_of(log_every)) {
                 continue;
             }
-            let saves = validates || saved.at.elapsed() >= CHECKPOINT_EVERY;
             // A sound loss may have a gradient that is none.
             if saves && !at.network.values().iter().all(|value| value.is_finite()) {
                 return Err(not_finite("the weights"));

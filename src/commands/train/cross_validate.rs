@@ -79,6 +79,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let recipes = args.recipes.iter().map(|path| args.options.recipe(path)).collect::<anyhow::Result<Vec<Recipe>>>()?;
+    for (recipe, path) in recipes.iter().zip(&args.recipes) {
+        recipe.check_second_stage(path)?;
+    }
     if let Some(twice) =
         recipes.iter().enumerate().find(|(n, one)| recipes[..*n].iter().any(|other| other.name == one.name))
     {

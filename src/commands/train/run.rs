@@ -154,6 +154,7 @@ pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<E
 
 pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let mut begun = Begun::of(&args.stage, config)?;
+    begun.recipe.check_second_stage(&args.stage.recipe)?;
     let left = begun.folder.join(StageName::Pretrain.as_str()).join(WEIGHTS);
     let from = args.from.clone().or_else(|| left.is_file().then_some(left));
     let network = match &from {
@@ -172,6 +173,7 @@ pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<E
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let mut begun = Begun::of(&args.stage, config)?;
+    begun.recipe.check_second_stage(&args.stage.recipe)?;
     let pretrained = match begun.recipe.pretrain {
         Some(_) => begun.pretrain()?,
         None => begun.fresh(),

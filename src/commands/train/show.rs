@@ -43,7 +43,8 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let (faces, parts) = args.options.parts(&recipe, config)?;
     let device = device::cpu();
     let run = Run { recipe: &recipe, faces: &faces, parts: &parts, device: &device, folder: &folder };
-    for stage in run.pretraining()?.into_iter().chain([run.finetuning()?]) {
+    let second = if recipe.data.finetune.is_empty() { None } else { Some(run.finetuning()?) };
+    for stage in run.pretraining()?.into_iter().chain(second) {
         let batch = stage.draw(args.batch);
         let path = folder.join(stage.name.as_str()).with_extension("png");
         let unwritten = || format!("cannot write {}", path.display());

@@ -109,21 +109,30 @@ impl<'a> Neighbours<'a> {
         others.choose(rng).copied()
     }
 
-    /// The same person long before or after in the clip; of a still, with another expression, from the same side if
-    /// there is such a picture: the angle is not to tell it apart.
-    pub(super) fn hard_negatives(&self, face: usize, apart_s: f64) -> Vec<usize> {
+    /// The same person long before or after in the clip, either as likely if both are there; of a still, with another
+    /// expression, from the same side if there is such a picture: the angle is not to tell it apart.
+    pub(super) fn hard_negative(&self, face: usize, apart_s: f64, rng: &mut StdRng) -> Option<usize> {
+        let mut groups = self.hard_negatives(face, apart_s);
+        groups.retain(|group| !group.is_empty());
+        groups.choose(rng)?.choose(rng).copied()
+    }
+
+    /// Those that may be one, in groups of which each is as likely.
+    fn hard_negatives(&self, face: usize, apart_s: f64) -> Vec<Vec<usize>> {
         let own = &self.faces.faces[face];
         if let Some(time) = own.time_s {
             let clip = self.clips.get(&self.clip[face]).map_or(&[][..], Vec::as_slice);
-            let is_far = |(other, _): &&(f64, usize)| (other - time).abs() >= apart_s;
-            return clip.iter().filter(is_far).map(|(_, face)| *face).collect();
+            let those = |is_far: &dyn Fn(f64) -> bool| {
+                clip.iter().filter(|(other, _)| is_far(*other)).map(|(_, face)| *face).collect()
+            };
+            return vec![those(&|other| other <= time - apart_s), those(&|other| other >= time + apart_s)];
         }
         let (Some(subject), Some(expression)) = (own.subject, own.expression) else { return Vec::new() };
         let others = self.people.get(&subject).map_or(&[][..], Vec::as_slice);
         let differs = |other: &usize| self.faces.faces[*other].expression.is_some_and(|other| other != expression);
         let (same_view, other_view): (Vec<usize>, Vec<usize>) =
             others.iter().copied().filter(differs).partition(|other| self.faces.faces[*other].view == own.view);
-        if same_view.is_empty() { other_view } else { same_view }
+        vec![if same_view.is_empty() { other_view } else { same_view }]
     }
 
     /// A face of somebody else who looks in about the same direction, for `inner` to be swapped into.

@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,7 @@ impl Method for SslFer {
                 continue;
             }
             let hard_negative = match self.settings.hard_negatives {
-                true => pool.hard_negatives(anchor, self.settings.apart_s).choose(rng).copied(),
+                true => pool.hard_negative(anchor, self.settings.apart_s, rng),
                 false => None,
             };
             let mut pairs = Vec::new();
@@ -280,6 +280,22 @@ mod tests {
         batches
             .flat_map(|shots| shots.chunks_exact(4).map(|quad| quad.to_vec().try_into().unwrap()).collect::<Vec<_>>())
             .collect()
+    }
+
+    #[test]
+    fn a_hard_negative_is_as_likely_before_as_after() {
+        // Of an anchor 4 s from the beginning of 12 s, five times as many frames are far after it as before it.
+        let faces = sample::clips(1, 12, 12);
+        let method = method(Settings { swap: 0.0, ..Settings::default() }, &faces);
+        let time = |shot: &Shot| faces.faces[shot.face].time_s.unwrap();
+        let mut counts = [0_u32; 2];
+        for [anchor, _, hard, _] in quads(&method, &faces, 200) {
+            if (3.5..4.5).contains(&time(&anchor)) {
+                counts[usize::from(time(&hard) > time(&anchor))] += 1;
+            }
+        }
+        let [before, after] = counts.map(f64::from);
+        assert!(before + after > 100.0 && (before / (before + after) - 0.5).abs() < 0.12, "{counts:?}");
     }
 
     #[test]
