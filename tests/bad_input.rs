@@ -88,19 +88,19 @@ fn an_unknown_configuration_key_is_named() {
 fn a_model_whose_hash_differs_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
-    for name in ["manifest.toml", "yunet_2023mar.onnx", "mini_xception.onnx"] {
+    for name in ["manifest.toml", "yunet_2023mar.onnx", "vultus-slim.onnx"] {
         fs::copy(models.join(name), folder.path().join(name)).expect("copied");
     }
     let config = folder.path().join("vultus.toml");
     fs::write(&config, format!("[models]\nfolder = '{}'\n", folder.path().display())).expect("written");
     vultus().args(["replay", "--as-fast-as-possible", "--config", path(&config)]).assert().success();
 
-    let file = folder.path().join("mini_xception.onnx");
+    let file = folder.path().join("vultus-slim.onnx");
     let mut bytes = fs::read(&file).expect("read");
     bytes[5000] ^= 1;
     fs::write(&file, bytes).expect("written");
     let said = fails(&["replay", "--config", path(&config)], 3);
-    assert_names(&said, &["mini_xception.onnx", "sha256", "f106b16f"]);
+    assert_names(&said, &["vultus-slim.onnx", "sha256"]);
 }
 
 #[test]
@@ -202,15 +202,15 @@ fn a_manifest_that_does_not_fit_its_models_is_refused() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
     let manifest = fs::read_to_string(models.join("manifest.toml")).expect("read");
     for (from, to, thing) in [
-        (r#"outputs = ["predictions"]"#, "outputs = []", "outputs"),
-        (r#"outputs = ["predictions"]"#, r#"outputs = ["predictoins"]"#, "predictoins"),
+        (r#"outputs = ["logits", "embedding"]"#, "outputs = []", "outputs"),
+        (r#"outputs = ["logits", "embedding"]"#, r#"outputs = ["logtis"]"#, "logtis"),
         (r#""cls_8", "cls_16""#, r#""cls_16", "cls_8""#, "YuNet"),
-        ("std = 127.5", "std = 0.0", "std"),
+        ("std = 64.0", "std = 0.0", "std"),
         ("size = [64, 64]", "size = [48, 64]", "size"),
         (r#""neutral"]"#, r#""calm"]"#, "neutral"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["yunet_2023mar.onnx", "mini_xception.onnx"] {
+        for name in ["yunet_2023mar.onnx", "vultus-slim.onnx"] {
             fs::copy(models.join(name), folder.path().join(name)).expect("copied");
         }
         assert!(manifest.contains(from), "{from}");

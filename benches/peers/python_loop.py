@@ -7,7 +7,7 @@
 Without --threads ONNX Runtime has as many as it likes, as in most such loops.
 
 Every set takes the frame of each camera nearest to the first camera's. Each frame is decoded, YuNet runs on it whole
-at 320 pixels' width, the best face is cut out, and mini-Xception reads it; the views' logarithms are averaged.
+at 320 pixels' width, the best face is cut out, and the built-in encoder reads it; the views' logarithms are averaged.
 """
 import argparse
 import csv
@@ -53,13 +53,14 @@ def detect(yunet, picture):
     return best
 
 
-def read(xception, picture, box):
+def read(encoder, picture, box):
     x, y, w, h = box
     side = max(w, h)
     x, y = int(max(0, x + w / 2 - side / 2)), int(max(0, y + h / 2 - side / 2))
     face = cv2.cvtColor(picture[y : y + int(side), x : x + int(side)], cv2.COLOR_BGR2GRAY)
-    face = cv2.resize(face, (64, 64)).astype(np.float32) / 127.5 - 1
-    return xception.run(None, {"input": face[None, None]})[0][0]
+    face = (cv2.resize(face, (64, 64)).astype(np.float32) - 127.5) / 64
+    scores = np.exp(encoder.run(["logits"], {"faces": face[None, None]})[0][0])
+    return scores / scores.sum()
 
 
 def main():
@@ -71,7 +72,7 @@ def main():
     take = arguments.take
     cameras = [camera["name"] for camera in json.load(open(f"{take}/rig.json"))["cameras"]]
     rows = {c: [{k: int(v) for k, v in r.items()} for r in csv.DictReader(open(f"{take}/{c}/timestamps.csv"))] for c in cameras}
-    yunet, xception = session("yunet_2023mar", arguments.threads), session("mini_xception", arguments.threads)
+    yunet, encoder = session("yunet_2023mar", arguments.threads), session("vultus-slim", arguments.threads)
     results = open(arguments.results, "w") if arguments.results else None
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
     for n, reference in enumerate(rows[cameras[0]]):
@@ -83,7 +84,7 @@ def main():
             score, box = detect(yunet, picture)
             if box is None:
                 continue
-            p = read(xception, picture, box)
+            p = read(encoder, picture, box)
             logs.append(np.log(np.maximum(p, 1e-6)))
             views.append({"camera": camera, "seq": row["seq"], "box": box.tolist(), "probabilities": dict(zip(CLASSES, map(float, p)))})
         if results and views:

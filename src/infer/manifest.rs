@@ -175,9 +175,10 @@ struct Manifest {
 }
 
 const BUILT_IN_MANIFEST: &str = include_str!("../../models/manifest.toml");
-const BUILT_IN_FILES: [(&str, &[u8]); 2] = [
+const BUILT_IN_FILES: [(&str, &[u8]); 3] = [
     ("yunet_2023mar.onnx", include_bytes!("../../models/yunet_2023mar.onnx")),
-    ("mini_xception.onnx", include_bytes!("../../models/mini_xception.onnx")),
+    ("vultus-slim.onnx", include_bytes!("../../models/vultus-slim.onnx")),
+    ("vultus-slim-rendered.onnx", include_bytes!("../../models/vultus-slim-rendered.onnx")),
 ];
 
 /// The entries of a `manifest.toml`, in its order; their files are not read. None without entries.
@@ -338,34 +339,31 @@ mod tests {
         assert!(message.contains("yunet_2023mar.onnx") && message.contains("e9a42f02"), "{message}");
     }
 
-    /// A folder with the built-in models and, listed after them, the encoder once more as `other`.
-    fn folder_of_two_encoders() -> tempfile::TempDir {
+    /// A folder with the built-in models.
+    fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (_, encoder) = BUILT_IN_MANIFEST.rsplit_once("[[model]]").expect("the encoder is the last");
-        let other = encoder.replace("mini_xception\"", "other\"").replace("mini_xception.onnx", "other.onnx");
-        let text = format!("{BUILT_IN_MANIFEST}\n[[model]]{other}");
-        std::fs::write(folder.path().join("manifest.toml"), text).expect("written");
+        std::fs::write(folder.path().join("manifest.toml"), BUILT_IN_MANIFEST).expect("written");
         for (name, bytes) in BUILT_IN_FILES {
             std::fs::write(folder.path().join(name), bytes).expect("written");
         }
-        std::fs::write(folder.path().join("other.onnx"), BUILT_IN_FILES[1].1).expect("written");
         folder
     }
 
     #[test]
     fn an_encoder_is_chosen_by_name_or_by_file() {
-        let folder = folder_of_two_encoders();
+        let folder = folder();
         let choose = |name: Option<&str>| {
             let (folder, encoder) = (Some(folder.path().to_owned()), name.map(str::to_owned));
             Models::chosen(&config::Models { folder, encoder })
         };
-        assert_eq!(choose(None).expect("the first").encoder.name, "mini_xception");
-        assert_eq!(choose(Some("other")).expect("the second").encoder.name, "other");
-        let of_file = Models::of_file(&folder.path().join("other.onnx")).expect("the second");
-        assert_eq!(of_file.encoder.name, "other");
+        assert_eq!(choose(None).expect("the first").encoder.name, "vultus-slim");
+        let other = "vultus-slim-rendered";
+        assert_eq!(choose(Some(other)).expect("the second").encoder.name, other);
+        let of_file = Models::of_file(&folder.path().join(other).with_added_extension("onnx")).expect("the second");
+        assert_eq!(of_file.encoder.name, other);
 
         let message = choose(Some("third")).expect_err("there is none").to_string();
-        assert!(message.contains("`third`") && message.contains("`mini_xception`, `other`"), "{message}");
+        assert!(message.contains("`third`") && message.contains("`vultus-slim`, `vultus-slim-rendered`"), "{message}");
         let message = Models::of_file(&folder.path().join("third.onnx")).expect_err("not listed").to_string();
         assert!(message.contains("third.onnx") && message.contains("manifest.toml"), "{message}");
     }
