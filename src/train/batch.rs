@@ -12,7 +12,8 @@ use super::swap::swap;
 use super::warp_field::{Field, Warp};
 use crate::scene::Expression;
 
-/// What is subtracted from grey values before the network sees them.
+/// What is subtracted from grey values before the network sees them, in training and in the pipeline. The network
+/// standardises each picture itself; this only brings its input near to zero.
 pub const MEAN: f32 = 127.5;
 /// What the difference is divided by.
 pub const STD: f32 = 64.0;

@@ -4,13 +4,11 @@
 //! (N. Dalal, B. Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005) of a patch that covers both
 //! eyes and one that covers the mouth \[O\]: they need no foreign weights.
 
-use super::faces::Face;
+use super::faces::{FRONTAL_YAW_DEG, Face};
 use super::regions::Regions;
 use crate::image::warp::{Affine, Pixels, warp_gray};
 use crate::scene::Point;
 
-/// Faces that are turned further have no descriptor: an eye or a corner of the mouth is hidden.
-const MOST_YAW_DEG: f32 = 45.0;
 /// Side of a cell, pixels of a patch.
 const CELL: usize = 8;
 /// Directions of a gradient that are told apart; opposite ones are not.
@@ -30,7 +28,7 @@ const MOUTH: Patch = Patch { cells: (4, 3), size: (1.2, 0.8) };
 #[must_use]
 pub fn descriptor(face: &Face) -> Option<Vec<f32>> {
     face.crop.landmarks?;
-    if face.yaw_deg.is_some_and(|yaw| yaw.abs() >= MOST_YAW_DEG) {
+    if face.yaw_deg.is_some_and(|yaw| yaw.abs() >= FRONTAL_YAW_DEG) {
         return None;
     }
     let regions = Regions::of(&face.crop);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::batch::{MEAN, STD};
 use super::graph::{Graph, GraphError};
 use super::onnx;
 use super::report::card::Card;
@@ -30,12 +31,6 @@ pub enum ExportError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
-
-/// What pixel values are normalised with: `(value - MEAN) / STD`. The network standardises each picture itself; this
-/// only brings its input near to zero.
-pub const MEAN: f32 = 127.5;
-/// See [`MEAN`].
-pub const STD: f32 = 64.0;
 
 /// A model to be exported.
 pub struct Export<'a> {

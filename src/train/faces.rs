@@ -109,6 +109,12 @@ pub struct Set {
     pub spec: DatasetSpec,
 }
 
+/// KDEF's and DDCF's views: full left, half left, straight, half right, full right.
+pub const ANGLES: [&str; 5] = ["FL", "HL", "S", "HR", "FR"];
+
+/// Beyond this turn of the head an eye and a corner of the mouth are hidden, degrees.
+pub const FRONTAL_YAW_DEG: f32 = 45.0;
+
 /// A person's sex, where a data set says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -210,20 +216,6 @@ impl Faces {
         }));
         self.scenes += part.scenes;
         self.skipped.extend(part.skipped.into_iter().map(|s| Skipped { set: s.set + set_offset, ..s }));
-    }
-
-    /// The faces with these indices alone, copied; subjects, scenes and views keep their numbers.
-    #[must_use]
-    pub fn select(&self, indices: &[usize]) -> Self {
-        let faces = indices.iter().filter_map(|&n| self.faces.get(n).cloned()).collect();
-        Self {
-            faces,
-            sets: self.sets.clone(),
-            subjects: self.subjects.clone(),
-            views: self.views.clone(),
-            scenes: self.scenes,
-            skipped: self.skipped.clone(),
-        }
     }
 
     /// Indices of all faces.
@@ -409,8 +401,6 @@ pub(super) mod tests {
         assert_eq!(of(|face| face.subject.unwrap_or(9)), [0, 1, 2]);
         assert_eq!((of(|face| face.scene), joined.scenes), (vec![0, 1, 2], 3));
         assert_eq!((of(|face| face.view), of(|face| face.set)), (vec![0, 0, 1], vec![0, 1, 2]));
-        let (last, rest) = (joined.select(&[2]), joined.select(&[0, 1]));
-        assert_eq!((last.faces[0].view, rest.faces.len()), (1, 2));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub use retrieval::{Pictured, Retrieval, retrieval};
 use crate::config::Rule;
 use crate::fuse::rules::{Opinion, fuse};
 use crate::scene::{Expression, Logits};
+use crate::train::faces::ANGLES;
 
 /// What a model said of one picture of a face whose expression is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,9 +199,7 @@ impl Metrics {
     }
 }
 
-/// KDEF's and DDCF's angles from the full left profile to the full right one; other views keep their order behind them.
-const ANGLES: [&str; 5] = ["FL", "HL", "S", "HR", "FR"];
-
+/// From the full left profile to the full right one; views that have other names keep their order behind them.
 fn in_order(views: &[String]) -> impl Iterator<Item = (usize, &String)> {
     let mut ordered: Vec<(usize, &String)> = views.iter().enumerate().collect();
     ordered.sort_by_key(|(_, name)| ANGLES.iter().position(|angle| angle == name).unwrap_or(ANGLES.len()));

@@ -6,14 +6,12 @@
 //! are five and the masks derived from them \[O\], pictures are grey, and the masks' edges are soft \[O\]: a hard edge
 //! would tell a swapped face from another.
 
-use super::faces::{Crop, Face};
+use super::faces::{Crop, FRONTAL_YAW_DEG, Face};
 use super::regions::Regions;
 use crate::image::warp::{Affine, Pixels, Similarity, warp_gray};
 use crate::scene::{Landmarks, Point};
 
-/// Faces that are turned further are not swapped: half of their landmarks are hidden.
-const MOST_YAW_DEG: f32 = 45.0;
-/// Nor are faces of which one is turned so much further than the other: features would stand twice.
+/// Faces are not swapped of which one is turned so much further than the other: features would stand twice.
 const MOST_DIFFERENCE_DEG: f32 = 25.0;
 /// Width of the masks' soft edges, in units of the face's scale.
 const EDGE: f32 = 0.12;
@@ -25,7 +23,7 @@ const BLUR: f32 = 3.0;
 /// Whether a face has landmarks and is not turned too far.
 #[must_use]
 pub fn can_swap(face: &Face) -> bool {
-    face.crop.landmarks.is_some() && face.yaw_deg.is_none_or(|yaw| yaw.abs() < MOST_YAW_DEG)
+    face.crop.landmarks.is_some() && face.yaw_deg.is_none_or(|yaw| yaw.abs() < FRONTAL_YAW_DEG)
 }
 
 /// Whether two faces are turned alike.

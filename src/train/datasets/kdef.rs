@@ -9,10 +9,7 @@ use std::path::{Path, PathBuf};
 use super::labels::expression_named;
 use super::{Content, DatasetError, Listing, Picture, Place};
 use crate::capture::folder::is_picture;
-use crate::train::faces::{About, Sex};
-
-/// Full left, half left, straight, half right, full right.
-const ANGLES: [&str; 5] = ["FL", "HL", "S", "HR", "FR"];
+use crate::train::faces::{ANGLES, About, Sex};
 
 /// What the name of a picture says.
 struct Name {

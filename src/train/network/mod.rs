@@ -15,6 +15,8 @@ use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::scene::Expression;
+
 pub use architecture::{Architecture, Kind};
 pub use average::Average;
 pub use resnet::Encoder;
@@ -24,7 +26,6 @@ pub use weights::{WeightsError, architecture as architecture_of};
 pub const PROJECTION: usize = 128;
 /// Coarse classes of CRS-CONT.
 pub const COARSE: usize = 4;
-const CLASSES: usize = 7;
 
 /// What the network says of a batch of M pictures.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ impl Network {
                 bn1: layers::norm(width, device),
                 linear2: layers::linear(&mut random, width, PROJECTION, device),
             },
-            classifier: layers::linear(&mut random, width, CLASSES, device),
+            classifier: layers::linear(&mut random, width, Expression::COUNT, device),
             coarse: layers::linear(&mut random, PROJECTION, COARSE, device),
             dropout: DropoutConfig::new(architecture.dropout).init(),
             architecture: architecture.clone(),
