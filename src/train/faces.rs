@@ -274,9 +274,8 @@ impl Faces {
     pub fn check_sets(&self) -> Result<(), FacesError> {
         let mut with_people = vec![false; self.sets.len()];
         self.faces.iter().for_each(|face| with_people[face.set] |= face.subject.is_some());
-        let place = |set: &Set| set.spec.path.canonicalize().unwrap_or_else(|_| set.spec.path.clone());
         let sets: Vec<(&Set, PathBuf)> =
-            self.sets.iter().zip(with_people).filter(|(_, has)| *has).map(|(set, _)| (set, place(set))).collect();
+            self.sets.iter().zip(with_people).filter(|(_, has)| *has).map(|(set, _)| (set, set.spec.place())).collect();
         for (n, (set, path)) in sets.iter().enumerate() {
             if let Some((other, _)) = sets[..n].iter().find(|(_, other)| other == path) {
                 let (one, other) = (other.spec.to_string(), set.spec.to_string());

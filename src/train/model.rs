@@ -14,7 +14,7 @@ use super::trainer::read;
 use crate::scene::Expression;
 
 /// What `network` says of those of `faces` that nobody learnt from (`validation`) and whose expression is known.
-fn answers(network: &Network, faces: &Faces, validation: &[usize]) -> Answers {
+pub(super) fn answers(network: &Network, faces: &Faces, validation: &[usize]) -> Answers {
     let labelled = validation.iter().filter_map(|&face| Some((face, faces.faces[face].expression?)));
     let (labelled, truths): (Vec<usize>, Vec<Expression>) = labelled.unzip();
     let mut answers = Answers { views: faces.views.clone(), ..Answers::default() };

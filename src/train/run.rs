@@ -259,11 +259,12 @@ impl Run<'_> {
     }
 }
 
-/// All sets that a recipe names, each once, below `root`.
+/// All sets that recipes name, each once, below `root`.
 #[must_use]
-pub fn sets(recipe: &Recipe, root: &Path) -> Vec<DatasetSpec> {
+pub fn sets<'a>(recipes: impl IntoIterator<Item = &'a Recipe>, root: &Path) -> Vec<DatasetSpec> {
     let mut sets: Vec<DatasetSpec> = Vec::new();
-    for portion in recipe.data.pretrain.iter().chain(&recipe.data.finetune) {
+    let portions = |recipe: &'a Recipe| recipe.data.pretrain.iter().chain(&recipe.data.finetune);
+    for portion in recipes.into_iter().flat_map(portions) {
         let set = below(&portion.set, root);
         if !sets.contains(&set) {
             sets.push(set);

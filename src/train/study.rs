@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::faces::{Face, Faces};
+use super::faces::Faces;
 use super::folds::{By, Split};
-use super::metrics::{Answer, Pictured, retrieval};
+use super::metrics::{Answer, Answers};
+use super::model::answers;
 use super::network::Network;
 use super::recipe::{Recipe, Trains};
 use super::run::{Parts, Run, RunError};
-use super::trainer::{Reading, Watch, read};
+use super::trainer::Watch;
 use crate::capture::folder::files_below;
-use crate::scene::Expression;
 
 /// The file in a cell's folder that keeps its result.
 const CELL: &str = "cell.json";
@@ -278,29 +278,15 @@ impl Cell {
 impl Tested {
     /// How `network`, and the same before its second stage, do on those of `faces` that have a label.
     fn of(set: &str, faces: &Faces, of: &[usize], network: &Network, pretrained: Option<&Network>) -> Self {
-        let labelled: Vec<(usize, Expression)> =
-            of.iter().filter_map(|&face| Some((face, faces.faces[face].expression?))).collect();
-        let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
-        let readings = read(network, faces, &indices);
-        let answer = |(&(face, truth), reading): (&(usize, Expression), &Reading)| {
-            let &Face { subject, scene, view, .. } = &faces.faces[face];
-            Answer { subject, scene, view, truth, logits: Some(reading.logits) }
-        };
-        let answers: Vec<Answer> = labelled.iter().zip(&readings).map(answer).collect();
-        let found_again = |readings: &[Reading]| {
-            let pictured = answers.iter().zip(readings).filter_map(|(answer, reading)| {
-                let (view, expression) = (answer.view, answer.truth);
-                Some(Pictured { subject: answer.subject?, view, expression, embedding: &reading.embedding })
-            });
-            Some(retrieval(&pictured.collect::<Vec<_>>())?.mean_average_precision)
-        };
+        let said = answers(network, faces, of);
+        let found_again = |said: &Answers| Some(said.retrieval()?.mean_average_precision);
         Self {
             set: set.to_owned(),
             fingerprint: faces.fingerprint(of),
-            views: faces.views.clone(),
-            retrieval: found_again(&readings),
-            retrieval_pretrained: pretrained.and_then(|network| found_again(&read(network, faces, &indices))),
-            answers,
+            retrieval: found_again(&said),
+            retrieval_pretrained: pretrained.and_then(|network| found_again(&answers(network, faces, of))),
+            views: said.views,
+            answers: said.answers,
         }
     }
 }

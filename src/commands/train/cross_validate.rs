@@ -91,20 +91,13 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         let message = "`--labels` are shares above 0, at most 1";
         crate::commands::Cli::command().error(ErrorKind::ValueValidation, message).exit();
     }
-    let mut all_sets = Vec::new();
-    for set in recipes.iter().flat_map(|recipe| sets(recipe, &args.options.data)) {
-        if !all_sets.contains(&set) {
-            all_sets.push(set);
-        }
-    }
-    let name = |set: &DatasetSpec| set.name();
-    let names: Vec<String> = args.test.iter().map(name).collect();
+    let all_sets = sets(&recipes, &args.options.data);
+    let names: Vec<String> = args.test.iter().map(DatasetSpec::name).collect();
     if let Some(twice) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
         anyhow::bail!("two sets of `--test` are called {}: rename the folder of one", twice.1);
     }
-    let place = |set: &DatasetSpec| set.path.canonicalize().unwrap_or_else(|_| set.path.clone());
     let is_learnt =
-        |test: &&DatasetSpec| all_sets.iter().any(|set| set.choice == test.choice && place(set) == place(test));
+        |test: &&DatasetSpec| all_sets.iter().any(|set| set.choice == test.choice && set.place() == test.place());
     if let Some(test) = args.test.iter().find(is_learnt) {
         anyhow::bail!("`--test {test}` is learnt from: name a set that no recipe has");
     }

@@ -49,7 +49,7 @@ impl Options {
 
     /// The faces of a recipe's sets, and who of them is for what when all are learnt from.
     pub(super) fn parts(&self, recipe: &Recipe, config: &Config) -> anyhow::Result<(Faces, Parts)> {
-        let faces = self.faces(&sets(recipe, &self.data), config)?;
+        let faces = self.faces(&sets([recipe], &self.data), config)?;
         let split = Split { train: faces.all(), ..Split::default() };
         let parts = Parts::of(&rooted(recipe, &self.data), &faces, &split)?;
         Ok((faces, parts))

@@ -106,10 +106,16 @@ pub struct DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// Its path without links and detours, by which two names of one folder are told; as it is, if it is not there.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        self.path.canonicalize().unwrap_or_else(|_| self.path.clone())
+    }
+
     /// A short name for reports and for the people in it: the kind, the folder's name, the choice.
     #[must_use]
     pub fn name(&self) -> String {
-        let whole = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let whole = self.place();
         let choice =
             self.choice.as_ref().map(|choice| format!("#{}", file_name(Path::new(choice)))).unwrap_or_default();
         format!("{}:{}{choice}", self.kind, file_name(&whole))

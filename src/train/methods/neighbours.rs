@@ -112,13 +112,17 @@ impl<'a> Neighbours<'a> {
     /// The same person long before or after in the clip, either as likely if both are there; of a still, with another
     /// expression, from the same side if there is such a picture: the angle is not to tell it apart.
     pub(super) fn hard_negative(&self, face: usize, apart_s: f64, rng: &mut StdRng) -> Option<usize> {
-        let mut groups = self.hard_negatives(face, apart_s);
-        groups.retain(|group| !group.is_empty());
-        groups.choose(rng)?.choose(rng).copied()
+        self.hard_negatives(face, apart_s).choose(rng)?.choose(rng).copied()
     }
 
-    /// Those that may be one, in groups of which each is as likely.
+    /// Those that may be one, in groups of which each is as likely and none is empty.
     fn hard_negatives(&self, face: usize, apart_s: f64) -> Vec<Vec<usize>> {
+        let mut groups = self.groups_apart(face, apart_s);
+        groups.retain(|group| !group.is_empty());
+        groups
+    }
+
+    fn groups_apart(&self, face: usize, apart_s: f64) -> Vec<Vec<usize>> {
         let own = &self.faces.faces[face];
         if let Some(time) = own.time_s {
             let clip = self.clips.get(&self.clip[face]).map_or(&[][..], Vec::as_slice);

@@ -283,6 +283,14 @@ mod tests {
     }
 
     #[test]
+    fn clips_too_short_for_a_hard_negative_are_refused() {
+        let faces = sample::clips(2, 2, 12);
+        let settings = Settings { swap: 0.0, apart_s: 3.0, ..Settings::default() };
+        let message = settings.prepare(&faces, &faces.all()).err().expect("no two frames are 3 s apart");
+        assert!(message.contains("HardNeg"), "{message}");
+    }
+
+    #[test]
     fn a_hard_negative_is_as_likely_before_as_after() {
         // Of an anchor 4 s from the beginning of 12 s, five times as many frames are far after it as before it.
         let faces = sample::clips(1, 12, 12);

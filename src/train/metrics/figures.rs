@@ -61,7 +61,9 @@ impl Answers {
         Some(Fused { scenes: faces, views: self.answers.len() as f64 / faces as f64, accuracy, macro_f1, nll, ece })
     }
 
-    fn retrieval<'a>(&'a self) -> Option<Retrieval> {
+    /// How well people with their expression are found again from another angle.
+    #[must_use]
+    pub fn retrieval<'a>(&'a self) -> Option<Retrieval> {
         let pictured = |(answer, embedding): (&Answer, &'a Vec<f32>)| {
             let subject = answer.subject.filter(|_| !embedding.is_empty())?;
             Some(Pictured { subject, view: answer.view, expression: answer.truth, embedding })

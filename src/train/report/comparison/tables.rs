@@ -91,8 +91,7 @@ fn pairs(
 }
 
 fn extent(outcomes: &[&Outcome<'_>]) -> String {
-    let count = |key: fn(&Outcome<'_>) -> u64| super::outcome::distinct(outcomes.iter().map(|o| key(o))).len();
-    let folds = count(|o| o.cell.fold as u64);
+    let folds = super::outcome::distinct(outcomes.iter().map(|o| o.cell.fold)).len();
     let mut seeds: Vec<u64> = super::outcome::distinct(outcomes.iter().map(|o| o.cell.seed));
     seeds.sort_unstable();
     let listed = seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
