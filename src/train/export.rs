@@ -4,13 +4,28 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::batch::{MEAN, STD};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::augment;
+use super::batch::{MEAN, STD, Shot, render};
+use super::faces::Faces;
 use super::graph::{Graph, GraphError};
+use super::network::Network;
 use super::onnx;
 use super::report::card::Card;
+use super::trainer::{Reading, read_pixels};
 use crate::config;
+use crate::encode::Encoder;
 use crate::infer::manifest::{self, Channels, Input, ManifestError, Model, Models, Role, Values};
+use crate::infer::{InferError, Placement, Runtime};
 use crate::scene::Expression;
+
+/// How far the exported model may be from the network, along each axis of the embedding and in class scores (of scores above
+/// 1, in units of the largest).
+pub const TOLERANCE: f32 = 1e-4;
+/// Random pictures that both are asked about, and as many real ones.
+const CHECKED: usize = 8;
 
 /// Why a model cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +37,13 @@ pub enum ExportError {
     Taken { name: String, path: PathBuf },
     #[error("the network cannot be exported: {0}")]
     Graph(#[from] GraphError),
+    #[error(
+        "{runtime} computes something else from the exported model than the network does: {apart:.1e} apart, where {TOLERANCE} \
+         is allowed. Nothing was written; try the other `--runtime`"
+    )]
+    Differs { runtime: &'static str, apart: f32 },
+    #[error(transparent)]
+    Infer(#[from] InferError),
     #[error("cannot write {}", .path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot read {}", .path.display())]
@@ -40,6 +62,55 @@ pub struct Export<'a> {
     pub weights: Option<&'a [u8]>,
     /// All that is to be said of it.
     pub card: &'a Card,
+    /// What it must compute.
+    pub check: &'a Check<'a>,
+}
+
+/// Pictures and what the network says of them; what is exported must say the same before it is written.
+pub struct Check<'a> {
+    /// What runs the exported model.
+    pub runtime: &'a Runtime,
+    /// The pictures as the network sees them: `side` x `side` values each.
+    pub pixels: Vec<f32>,
+    /// One a picture.
+    pub readings: Vec<Reading>,
+}
+
+impl<'a> Check<'a> {
+    /// By random pictures, and by some of those of `faces` that are in `of`.
+    #[must_use]
+    pub fn of(network: &Network, runtime: &'a Runtime, faces: &Faces, of: &[usize]) -> Self {
+        let mut random = StdRng::seed_from_u64(0);
+        let values = CHECKED * network.side() * network.side();
+        let mut pixels: Vec<f32> = (0..values).map(|_| random.random_range(-2.0..2.0)).collect();
+        let some = of.iter().step_by((of.len() / CHECKED).max(1)).take(CHECKED);
+        let shots: Vec<Shot> = some.map(|&face| Shot::plain(face)).collect();
+        pixels.extend(render(faces, &shots, network.side(), &augment::Settings::none()));
+        Self { runtime, readings: read_pixels(network, &pixels), pixels }
+    }
+
+    /// Whether `model`, whose class scores are divided by `temperature`, says the same.
+    fn pass(&self, model: &Model, temperature: f32) -> Result<(), ExportError> {
+        let Self { runtime, pixels, readings } = self;
+        let mut encoder = Encoder::new(runtime.session(model, Placement::ONE_THREAD)?, model)?;
+        encoder.push(pixels);
+        let said = encoder.step()?;
+        let scores = readings.iter().flat_map(|reading| &reading.logits);
+        let largest = scores.fold(1.0, |largest: f32, score| largest.max((score / temperature).abs()));
+        let apart =
+            said.logits.iter().zip(said.embeddings()).zip(readings).flat_map(|((logits, embedding), wanted)| {
+                let score = move |(said, wanted): (&f32, &f32)| (said - wanted / temperature).abs() / largest;
+                let scores = logits.iter().zip(&wanted.logits).map(score);
+                scores.chain(embedding.iter().zip(&wanted.embedding).map(|(said, wanted)| (said - wanted).abs()))
+            });
+        // A value that is no number is as far as can be.
+        let apart = apart.fold(0.0, |worst: f32, one| if one.is_nan() { f32::INFINITY } else { worst.max(one) });
+        if apart > TOLERANCE {
+            return Err(ExportError::Differs { runtime: runtime.name(), apart });
+        }
+        tracing::info!("{} computes from the exported model what the network does, within {apart:.0e}", runtime.name());
+        Ok(())
+    }
 }
 
 /// Whether a model, and its files, may be called so.
@@ -64,6 +135,7 @@ impl Export<'_> {
         }
         let about = [("name", name.as_str()), ("licence", &self.card.licence)];
         let model = self.model(onnx::encode(self.graph, *temperature, &about)?);
+        self.check.pass(&model, *temperature)?;
         let path = folder.join("manifest.toml");
         let listed = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -174,8 +246,6 @@ fn is_no_key(line: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::RuntimeChoice;
-    use crate::encode::Encoder;
-    use crate::infer::{Placement, Runtime};
     use crate::train::graph::tests::{Maker, forward};
 
     fn card(name: &str, graph: &Graph, temperature: f32) -> Card {
@@ -195,7 +265,9 @@ mod tests {
     }
 
     fn export(folder: &Path, name: &str, graph: &Graph, temperature: f32) -> Result<Models, ExportError> {
-        Export { graph, weights: Some(b"weights"), card: &card(name, graph, temperature) }.write(folder)
+        let tract = Runtime::start(RuntimeChoice::Tract)?;
+        let check = Check { runtime: &tract, pixels: Vec::new(), readings: Vec::new() };
+        Export { graph, weights: Some(b"weights"), card: &card(name, graph, temperature), check: &check }.write(folder)
     }
 
     #[test]
@@ -205,7 +277,6 @@ mod tests {
             let mut maker = Maker::new(seed);
             let graph = maker.graph(32, large_stem);
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let models = export(folder.path(), "random", &graph, 1.6).expect("it is exported");
             for runtime in &runtimes {
                 let runtime = match runtime {
                     Ok(runtime) => runtime,
@@ -214,27 +285,33 @@ mod tests {
                         continue;
                     }
                 };
-                let session = runtime.session(&models.encoder, Placement::ONE_THREAD).expect("it loads");
-                let mut encoder = Encoder::new(session, &models.encoder).expect("the entry fits");
                 for batch in [1, 3, 8] {
-                    let mut cuts = maker.values(batch * 32 * 32, -2.0, 2.0);
+                    let mut pixels = maker.values(batch * 32 * 32, -2.0, 2.0);
                     // One face is as flat as a wall.
-                    cuts[..32 * 32].fill(0.7);
-                    encoder.push(&cuts);
-                    let readings = encoder.step().expect("it runs");
-                    assert_eq!((readings.logits.len(), readings.embeddings().count()), (batch, batch));
-                    let said = readings.logits.iter().zip(readings.embeddings());
-                    for (cut, (logits, embedding)) in cuts.chunks_exact(32 * 32).zip(said) {
-                        let (scores, features) = forward(&graph, cut);
+                    pixels[..32 * 32].fill(0.7);
+                    let reading = |picture: &[f32]| {
+                        let (scores, features) = forward(&graph, picture);
                         let length = features.iter().map(|f| f * f).sum::<f32>().sqrt();
-                        for (a, b) in logits.iter().zip(scores) {
-                            assert!((a - b / 1.6).abs() < 1e-4, "{}: {a} {b}", runtime.name());
-                        }
-                        assert_eq!(embedding.len(), features.len());
-                        for (a, b) in embedding.iter().zip(features) {
-                            assert!((a - b / length).abs() < 1e-4, "{}: {a} {b}", runtime.name());
-                        }
-                    }
+                        let embedding = features.iter().map(|feature| feature / length).collect();
+                        Reading { logits: std::array::from_fn(|class| scores[class]), embedding }
+                    };
+                    let readings: Vec<Reading> = pixels.chunks_exact(32 * 32).map(reading).collect();
+                    let card = card("random", &graph, 1.6);
+                    let mut check = Check { runtime, pixels, readings };
+                    let write = |check: &Check<'_>| {
+                        Export { graph: &graph, weights: None, card: &card, check }.write(folder.path())
+                    };
+                    write(&check).unwrap_or_else(|error| panic!("{}, {batch}: {error}", runtime.name()));
+
+                    // It would be seen if it computed something else.
+                    let last = check.readings.last_mut().expect("a reading");
+                    let axis = last.embedding.last_mut().expect("an axis");
+                    *axis += 3e-4;
+                    let error = write(&check).expect_err("they differ").to_string();
+                    assert!(error.contains(runtime.name()) && error.contains("Nothing was written"), "{error}");
+                    let last = check.readings.last_mut().expect("a reading");
+                    (last.logits[6], last.embedding[0]) = (f32::NAN, 0.0);
+                    assert!(matches!(write(&check), Err(ExportError::Differs { apart: f32::INFINITY, .. })));
                 }
             }
         }

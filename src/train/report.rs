@@ -12,7 +12,7 @@ pub struct Run {
     pub seed: u64,
     /// The day, as `2026-01-31`.
     pub date: String,
-    /// The processor and its cores, or the GPU.
+    /// The processor and its cores, and the GPU that trained, if one did.
     pub machine: String,
 }
 

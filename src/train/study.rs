@@ -16,6 +16,7 @@ use super::metrics::{Answer, Answers};
 use super::model::answers;
 use super::network::Network;
 use super::recipe::{Recipe, Trains};
+use super::report::Run as Made;
 use super::run::{Parts, Run, RunError};
 use super::trainer::Watch;
 use crate::capture::folder::files_below;
@@ -98,6 +99,8 @@ pub struct Study<'a> {
     pub cells: &'a [Wanted],
     /// What computes, with gradients.
     pub device: &'a Device,
+    /// By what, when and on what the cells that are not done yet are made; each with its own seed.
+    pub made: &'a Made,
     /// Where cells are kept.
     pub folder: &'a Path,
 }
@@ -128,6 +131,8 @@ pub struct Cell {
     pub condition: Condition,
     /// By what its second stage is recognised.
     pub fingerprint: String,
+    /// How it was made, and with which seed.
+    pub made: Made,
     /// The fold's people first, then the test sets.
     pub tests: Vec<Tested>,
 }
@@ -256,6 +261,7 @@ impl Study<'_> {
             folds: self.division(),
             condition: wanted.condition.clone(),
             fingerprint,
+            made: Made { seed: wanted.seed, ..self.made.clone() },
             tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
         };
         let keep =

@@ -160,14 +160,15 @@ impl Stage<'_> {
 
         while at.state.step < steps {
             if !watch.goes_on() {
+                self.check_weights(&at, saved.step)?;
                 at.average = average.network();
                 at.save(folder)?;
                 return Err(TrainError::BrokenOff { stage: self.name.as_str(), step: at.state.step, steps });
             }
             let rate = self.schedule.learning_rate_at(at.state.step, steps);
             let (stage, step, kept) = (self.name.as_str(), at.state.step, saved.step);
-            let not_finite = |what| TrainError::NotFinite { what, stage, step, kept };
-            let loss = self.step(&mut at, rate, &device).ok_or_else(|| not_finite("the loss's terms"))?;
+            let what = "the loss's terms";
+            let loss = self.step(&mut at, rate, &device).ok_or(TrainError::NotFinite { what, stage, step, kept })?;
             if loss.is_empty() {
                 return Err(TrainError::NothingDrawn { stage, step });
             }
@@ -182,9 +183,8 @@ impl Stage<'_> {
             if !(saves || step.is_multiple_of(log_every)) {
                 continue;
             }
-            // A sound loss may have a gradient that is none.
-            if saves && !at.network.values().iter().all(|value| value.is_finite()) {
-                return Err(not_finite("the weights"));
+            if saves {
+                self.check_weights(&at, kept)?;
             }
             let validation = if validates { self.validate(&average.network(), &device) } else { None };
             let entry = since.entry(step, self.method.pictures() * self.schedule.accumulate, rate, validation);
@@ -246,6 +246,14 @@ impl Stage<'_> {
                 state: State { fingerprint: self.fingerprint.clone(), start, ..State::default() },
             }),
         }
+    }
+
+    /// Whether all weights are numbers, before they are kept: a sound loss may have a gradient that is none.
+    fn check_weights(&self, at: &Checkpoint, kept: Option<u64>) -> Result<(), TrainError> {
+        if at.network.values().iter().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        Err(TrainError::NotFinite { what: "the weights", stage: self.name.as_str(), step: at.state.step, kept })
     }
 
     /// One step of the optimiser, and what the losses were; `None` if one was not finite: then nothing has changed.
@@ -369,27 +377,31 @@ pub fn read(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Reading> {
 /// As [`read`], of pictures that are changed as `augment` says.
 #[must_use]
 pub fn look(network: &Network, faces: &Faces, of: &[usize], augment: &augment::Settings) -> Vec<Reading> {
-    let (network, side) = (network.valid(), network.side());
-    let mut readings = Vec::with_capacity(of.len());
-    for some in of.chunks(CLASSIFIED_AT_ONCE) {
+    let at_once = |some: &[usize]| {
         let shots: Vec<Shot> = some.iter().map(|&face| Shot::plain(face)).collect();
-        let pixels = render(faces, &shots, side, augment);
-        let pixels = Tensor::<1>::from_floats(&pixels[..], &network.device()).reshape([some.len(), 1, side, side]);
-        let outputs = network.forward(pixels);
-        let width = outputs.embedding.dims()[1];
-        let embeddings: Vec<f32> = outputs.embedding.into_data().iter::<f32>().collect();
-        let logits: Vec<f32> = outputs.logits.into_data().iter::<f32>().collect();
-        readings.extend(embeddings.chunks_exact(width).zip(logits.chunks_exact(Expression::COUNT)).map(
-            |(embedding, logits)| {
-                let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-                Reading {
-                    logits: std::array::from_fn(|class| logits[class]),
-                    embedding: embedding.iter().map(|value| value / length).collect(),
-                }
-            },
-        ));
-    }
-    readings
+        read_pixels(network, &render(faces, &shots, network.side(), augment))
+    };
+    of.chunks(CLASSIFIED_AT_ONCE).flat_map(at_once).collect()
+}
+
+/// What `network`, without its training parts, says of pictures as it sees them: `side` x `side` values each.
+#[must_use]
+pub fn read_pixels(network: &Network, pixels: &[f32]) -> Vec<Reading> {
+    let (network, side) = (network.valid(), network.side());
+    let pictures = pixels.len() / (side * side);
+    let pixels = Tensor::<1>::from_floats(pixels, &network.device()).reshape([pictures, 1, side, side]);
+    let outputs = network.forward(pixels);
+    let width = outputs.embedding.dims()[1];
+    let embeddings: Vec<f32> = outputs.embedding.into_data().iter::<f32>().collect();
+    let logits: Vec<f32> = outputs.logits.into_data().iter::<f32>().collect();
+    let reading = |(embedding, logits): (&[f32], &[f32])| {
+        let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        Reading {
+            logits: std::array::from_fn(|class| logits[class]),
+            embedding: embedding.iter().map(|value| value / length).collect(),
+        }
+    };
+    embeddings.chunks_exact(width).zip(logits.chunks_exact(Expression::COUNT)).map(reading).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

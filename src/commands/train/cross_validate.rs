@@ -18,6 +18,9 @@ use super::dashboard::Dashboard;
 use super::material::{Options, provenance};
 use crate::commands::signal::stop_on_signal;
 
+/// People are divided in the same way in every study, so that they can be held against each other.
+const SPLIT_SEED: u64 = 0;
+
 /// Compare recipes on the same people: once a fold, trained on the others
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -115,6 +118,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         }
     }
     let device = device::open(args.device)?;
+    let made = provenance(SPLIT_SEED, &device);
     let study = Study {
         recipes: &recipes,
         faces: &faces,
@@ -122,9 +126,10 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         by: args.split,
         folds: args.folds.into(),
         only_folds: &args.only_folds,
-        split_seed: 0,
+        split_seed: SPLIT_SEED,
         cells: &cells,
         device: &device,
+        made: &made,
         folder: &args.output,
     };
     let mut dashboard = Dashboard::new("cross-validation", stop_on_signal()?);
@@ -142,7 +147,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
             args.folds,
             args.split.words(&faces)
         ),
-        run: provenance(0),
+        seed: SPLIT_SEED,
         cells: &cells,
         baseline: recipes.first().filter(|_| recipes.len() > 1).map(|recipe| recipe.name.clone()),
         notes,

@@ -2,7 +2,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use vultus::train::export::Export;
+use vultus::config::Config;
+use vultus::infer::Runtime;
+use vultus::train::export::{Check, Export};
+use vultus::train::faces::Faces;
 use vultus::train::model;
 use vultus::train::network::weights::architecture;
 use vultus::train::network::{Network, device};
@@ -34,15 +37,19 @@ pub(super) struct Args {
     options: Options,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     if !(0.01..=100.0).contains(&args.temperature) {
         anyhow::bail!("`--temperature` must be between 0.01 and 100");
     }
     let recipe = args.options.recipe(&args.recipe)?;
-    let network = Network::new(&architecture(&args.weights)?, recipe.seed, &device::cpu()).load(&args.weights)?;
+    let device = device::cpu();
+    let network = Network::new(&architecture(&args.weights)?, recipe.seed, &device).load(&args.weights)?;
     let weights = std::fs::read(&args.weights).with_context(|| format!("cannot read {}", args.weights.display()))?;
-    let card = model::card(&recipe, &network, args.temperature, provenance(recipe.seed), Vec::new());
-    let models = Export { graph: &network.graph(), weights: Some(&weights), card: &card }.write(&args.output)?;
+    let card = model::card(&recipe, &network, args.temperature, provenance(recipe.seed, &device), Vec::new());
+    let runtime = Runtime::start(args.options.runtime(config))?;
+    let check = Check::of(&network, &runtime, &Faces::default(), &[]);
+    let models =
+        Export { graph: &network.graph(), weights: Some(&weights), card: &card, check: &check }.write(&args.output)?;
     tracing::info!("exported {} into {}", models.encoder.name, args.output.display());
     Ok(ExitCode::SUCCESS)
 }

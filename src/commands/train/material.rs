@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use burn::tensor::Device;
 use vultus::config::{Config, RuntimeChoice};
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::train::datasets::DatasetSpec;
 use vultus::train::faces::Faces;
 use vultus::train::folds::Split;
+use vultus::train::network::device;
 use vultus::train::prepare::{OnProgress, Preparation, Progress};
 use vultus::train::recipe::Recipe;
 use vultus::train::report::Run;
@@ -77,21 +79,23 @@ impl Options {
     }
 }
 
-/// By what, where and when figures were made.
-pub(super) fn provenance(seed: u64) -> Run {
+/// By what, when and where figures were made, with what `device` trains on.
+pub(super) fn provenance(seed: u64, device: &Device) -> Run {
     let words = std::env::args().skip(1).map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
     let command = std::iter::once("vultus".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
     let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    Run { command, seed, date: date.chars().take(10).collect(), machine: machine() }
+    Run { command, seed, date: date.chars().take(10).collect(), machine: machine(device) }
 }
 
-/// The processor and its cores.
-fn machine() -> String {
+/// The processor and its cores, and what else computes.
+fn machine(device: &Device) -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model.trim());
-    format!("{cores} cores of {model}, {}", std::env::consts::OS)
+    let cores = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+    let gpu = device::gpu_name(device).map_or_else(String::new, |gpu| format!(", trained on {gpu}"));
+    format!("{cores} of {model}, {}{gpu}", std::env::consts::OS)
 }
 
 /// Pictures that are looked at side by side.

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         Verb::Finetune(args) => run::finetune(args, config),
         Verb::CrossValidate(args) => cross_validate::run(args, config),
         Verb::Evaluate(args) => evaluate::run(args, config),
-        Verb::Export(args) => export::run(args),
+        Verb::Export(args) => export::run(args, config),
         Verb::Import(args) => import::run(args),
     }
 }

@@ -7,7 +7,7 @@ use vultus::config::{Config, DeviceChoice};
 use vultus::infer::Runtime;
 use vultus::train::datasets::DatasetSpec;
 use vultus::train::evaluate::{Evaluation, Evaluator};
-use vultus::train::export::Export;
+use vultus::train::export::{Check, Export};
 use vultus::train::faces::Faces;
 use vultus::train::folds;
 use vultus::train::model;
@@ -92,8 +92,15 @@ struct Begun {
 }
 
 impl Begun {
-    fn of(args: &StageArgs, config: &Config) -> anyhow::Result<Self> {
+    /// Prepares what the stages `wanted` need.
+    fn of(args: &StageArgs, config: &Config, wanted: &[StageName]) -> anyhow::Result<Self> {
         let recipe = args.options.recipe(&args.recipe)?;
+        if wanted == [StageName::Pretrain] && recipe.pretrain.is_none() {
+            anyhow::bail!("{} has no first stage (a table `[pretrain]`)", args.recipe.display());
+        }
+        if wanted.contains(&StageName::Finetune) {
+            recipe.check_second_stage(&args.recipe)?;
+        }
         let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
         let device = device::open(args.device)?;
         let (faces, parts) = args.options.parts(&recipe, config)?;
@@ -144,17 +151,12 @@ fn write(folder: &Path, file: &str, text: &str) -> anyhow::Result<()> {
 }
 
 pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let mut begun = Begun::of(&args.stage, config)?;
-    if begun.recipe.pretrain.is_none() {
-        anyhow::bail!("{} has no first stage (a table `[pretrain]`)", args.stage.recipe.display());
-    }
-    begun.pretrain()?;
+    Begun::of(&args.stage, config, &[StageName::Pretrain])?.pretrain()?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let mut begun = Begun::of(&args.stage, config)?;
-    begun.recipe.check_second_stage(&args.stage.recipe)?;
+    let mut begun = Begun::of(&args.stage, config, &[StageName::Finetune])?;
     let left = begun.folder.join(StageName::Pretrain.as_str()).join(WEIGHTS);
     let from = args.from.clone().or_else(|| left.is_file().then_some(left));
     let network = match &from {
@@ -172,25 +174,26 @@ pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<E
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
-    let mut begun = Begun::of(&args.stage, config)?;
-    begun.recipe.check_second_stage(&args.stage.recipe)?;
+    let mut begun = Begun::of(&args.stage, config, &[StageName::Pretrain, StageName::Finetune])?;
     let pretrained = match begun.recipe.pretrain {
         Some(_) => begun.pretrain()?,
         None => begun.fresh(),
     };
     let network = begun.finetune(pretrained)?;
-    let Begun { recipe, folder, faces, parts, .. } = &begun;
+    let Begun { recipe, folder, faces, parts, device, .. } = &begun;
 
     let apart = &parts.finetune_validation;
     let temperature = model::temperature(&network, faces, apart);
     let graph = network.graph();
     let weights = std::fs::read(folder.join(StageName::Finetune.as_str()).join(WEIGHTS))?;
+    let runtime = Runtime::start(args.stage.options.runtime(config))?;
+    let check = Check::of(&network, &runtime, faces, apart);
+    let made = provenance(recipe.seed, device);
     let write_model = |figures: Vec<Evaluation>| {
-        let card = model::card(recipe, &network, temperature, provenance(recipe.seed), figures);
-        Export { graph: &graph, weights: Some(&weights), card: &card }.write(&folder.join("model"))
+        let card = model::card(recipe, &network, temperature, made.clone(), figures);
+        Export { graph: &graph, weights: Some(&weights), card: &card, check: &check }.write(&folder.join("model"))
     };
     let models = write_model(Vec::new())?;
-    let runtime = Runtime::start(args.stage.options.runtime(config))?;
     let evaluator =
         Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
     let evaluations = args.evaluate.iter().map(|set| follow(|on_progress| evaluator.evaluate(set, on_progress)));
@@ -200,7 +203,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     }
     write_model(all.clone())?;
     let told = all.iter().map(|evaluation| format!("\n{}", evaluation.to_markdown()));
-    let title = format!("# {}\n\n{}\n", recipe.name, provenance(recipe.seed).to_markdown());
+    let title = format!("# {}\n\n{}\n", recipe.name, made.to_markdown());
     let plots = [
         ("Loss of the second stage", "finetune/loss.svg"),
         ("Accuracy on what is kept apart", "finetune/accuracy.svg"),

@@ -42,6 +42,13 @@ pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
     }
 }
 
+/// The name of the GPU that `device` is; `None` for the CPU.
+#[must_use]
+pub fn gpu_name(device: &Device) -> Option<String> {
+    let name = || device.identity().map_or_else(|| format!("{device:?}"), |identity| identity.name.to_string());
+    (*device != Device::flex()).then(name)
+}
+
 /// The CPU.
 #[must_use]
 pub fn cpu() -> Device {

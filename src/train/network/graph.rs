@@ -69,15 +69,16 @@ mod tests {
     use super::*;
     use crate::capture::folder::read_still;
     use crate::config::{Config, RuntimeChoice};
-    use crate::encode::Encoder as Exported;
     use crate::face::align::CutFormat;
     use crate::face::view::View;
     use crate::image::warp::Layout;
+    use crate::infer::Runtime;
     use crate::infer::manifest::{Input, Models};
-    use crate::infer::{Placement, Runtime};
-    use crate::train::export::Export;
+    use crate::train::export::{Check, Export};
+    use crate::train::faces::Faces;
     use crate::train::graph::tests::Maker;
     use crate::train::report::card::Card;
+    use crate::train::trainer::read_pixels;
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::TensorData;
     use std::path::Path;
@@ -122,16 +123,13 @@ mod tests {
             let graph = network.graph();
             let folder = tempfile::tempdir().expect("a temporary folder");
             let card = Card { name: "trained".to_owned(), temperature: 1.0, ..Card::default() };
-            let models = Export { graph: &graph, weights: None, card: &card }.write(folder.path()).expect("exported");
-
-            let mut cuts = Maker::new(3).values(3 * side * side, -2.0, 2.0);
-            cuts.extend(faces_cut_live(&models, side));
-            let faces = cuts.len() / (side * side);
-            assert!(faces > 5, "three random ones and those of the take");
-            let pixels = TensorData::new(cuts.clone(), [faces, 1, side, side]);
-            let outputs = network.forward(Tensor::from_data(pixels, &network.device()));
-            let (logits, features) = (values(outputs.logits), values(outputs.embedding));
-            let largest = logits.iter().copied().fold(1.0_f32, |a, b| a.max(b.abs()));
+            let write = |check: Check<'_>| {
+                let export = Export { graph: &graph, weights: None, card: &card, check: &check };
+                export.write(folder.path()).unwrap_or_else(|error| panic!("{kind:?}: {error}"))
+            };
+            let models = write(Check::of(&network, &Runtime::Tract, &Faces::default(), &[]));
+            let cuts = faces_cut_live(&models, side);
+            assert!(cuts.len() / (side * side) > 2, "those of the take");
             for choice in [RuntimeChoice::Tract, RuntimeChoice::Ort] {
                 let runtime = match Runtime::start(choice) {
                     Ok(runtime) => runtime,
@@ -140,19 +138,7 @@ mod tests {
                         continue;
                     }
                 };
-                let session = runtime.session(&models.encoder, Placement::ONE_THREAD).expect("it loads");
-                let mut exported = Exported::new(session, &models.encoder).expect("the entry fits");
-                exported.push(&cuts);
-                let said = exported.step().expect("it runs");
-                for (a, b) in said.logits.iter().flatten().zip(&logits) {
-                    assert!((a - b).abs() < 1e-4 * largest, "{kind:?} on {}: {a} {b}", runtime.name());
-                }
-                for (said, features) in said.embeddings().zip(features.chunks_exact(graph.classifier.inputs)) {
-                    let length = features.iter().map(|value| value * value).sum::<f32>().sqrt();
-                    for (a, b) in said.iter().zip(features) {
-                        assert!((a - b / length).abs() < 1e-4, "{kind:?} on {}: {a} {b}", runtime.name());
-                    }
-                }
+                write(Check { runtime: &runtime, pixels: cuts.clone(), readings: read_pixels(&network, &cuts) });
             }
         }
     }

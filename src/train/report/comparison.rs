@@ -30,9 +30,9 @@ pub struct Comparison<'a> {
     pub title: String,
     /// What was compared and how: data, protocol, network, updates; Markdown.
     pub about: String,
-    /// How it was made; its seed draws the bootstrap too.
-    pub run: Run,
-    /// The results. Methods and sets are told in the order in which they come first.
+    /// The seed that people are divided and the bootstrap is drawn with.
+    pub seed: u64,
+    /// The results, each with how it was made. Methods and sets are told in the order in which they come first.
     pub cells: &'a [Cell],
     /// The recipe that the others are held against, if there is one.
     pub baseline: Option<String>,
@@ -63,9 +63,26 @@ impl Comparison<'_> {
         Ok(text)
     }
 
+    /// By which commands, when and on what the results were made.
+    fn made(&self) -> String {
+        let all = |of: fn(&Run) -> &str| outcome::distinct(self.cells.iter().map(|cell| of(&cell.made)));
+        let mut dates = all(|made| &made.date);
+        dates.sort_unstable();
+        let dates = match dates[..] {
+            [first, .., last] => format!("from {first} to {last}"),
+            [day] => format!("on {day}"),
+            [] => return String::new(),
+        };
+        let (machines, commands) = (all(|made| &made.machine).join("; "), all(|made| &made.command).join("\n"));
+        format!(
+            "Made {dates} on {machines}; people were divided and the bootstrap was drawn with seed {}:\n\n```sh\n{commands}\n```\n",
+            self.seed
+        )
+    }
+
     fn markdown(&self, outcomes: &[Outcome<'_>], plots: &[(String, Plot)], folder: &str) -> String {
-        let Self { title, about, run, notes, .. } = self;
-        let mut told = format!("# {title}\n\n{}\n\n{}", about.trim_end(), run.to_markdown());
+        let Self { title, about, notes, .. } = self;
+        let mut told = format!("# {title}\n\n{}\n\n{}", about.trim_end(), self.made());
         if !notes.is_empty() {
             told.push_str(&format!("\n{}", notes.iter().map(|note| format!("* {note}\n")).collect::<String>()));
         }
@@ -121,6 +138,12 @@ mod tests {
                     folds: "2 folds".to_owned(),
                     condition: condition.clone(),
                     fingerprint: String::new(),
+                    made: Run {
+                        command: format!("vultus train cross-validate {recipe}.toml"),
+                        seed: 1,
+                        date: format!("2026-01-{}", 30 + fold),
+                        machine: "two cores".to_owned(),
+                    },
                     tests: vec![tested("fold", fold, right), tested("kdef:shifted", fold, right - 1)],
                 });
             }
@@ -132,12 +155,7 @@ mod tests {
         Comparison {
             title: "Methods on rendered faces".to_owned(),
             about: "Two folds by subject.".to_owned(),
-            run: Run {
-                command: "vultus train cross-validate".to_owned(),
-                seed: 7,
-                date: "2026-01-31".to_owned(),
-                machine: "two cores".to_owned(),
-            },
+            seed: 7,
             cells,
             baseline: Some("supervised".to_owned()),
             notes: vec!["CL-MEx-style: its loss is a reconstruction.".to_owned()],
@@ -151,8 +169,9 @@ mod tests {
         let text = comparison(&cells).write(folder.path(), "methods").expect("written");
         assert_eq!(fs::read_to_string(folder.path().join("methods.md")).expect("a report"), text);
         for wanted in [
-            "seed 7 on two cores",
-            "vultus train cross-validate",
+            "Made from 2026-01-30 to 2026-01-31 on two cores;",
+            "with seed 7:",
+            "vultus train cross-validate supervised.toml\nvultus train cross-validate cl-mex.toml\n",
             "## fold",
             "## kdef:shifted",
             "| method     | accuracy, % |",
@@ -169,6 +188,14 @@ mod tests {
         for (about, file) in shown {
             assert!(folder.path().join(file).is_file() && !about.is_empty(), "{file}");
         }
+    }
+
+    #[test]
+    fn a_study_of_fewer_labels_alone_is_told_too() {
+        let cells: Vec<Cell> = cells().into_iter().filter(|c| c.condition.labels < 1.0).collect();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = comparison(&cells).write(folder.path(), "fewer").expect("written");
+        assert!(text.contains("### Fewer labels") && !text.contains("!["), "{text}");
     }
 
     #[test]

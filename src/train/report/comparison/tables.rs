@@ -48,7 +48,7 @@ impl Comparison<'_> {
                 for (name, only_profiles) in &subsets {
                     let condition = Condition { labels, ..Condition::FULL };
                     let pairs = pairs(outcomes, [recipe, baseline], &condition, *only_profiles);
-                    let Some(Difference { accuracy, low, high, p }) = paired_bootstrap(&pairs, ROUNDS, self.run.seed)
+                    let Some(Difference { accuracy, low, high, p }) = paired_bootstrap(&pairs, ROUNDS, self.seed)
                     else {
                         continue;
                     };
