@@ -20,6 +20,8 @@ use super::checkpoint::{self, Checkpoint, CheckpointError, State};
 use super::faces::Faces;
 use super::journal::{Entry, Journal, Validation};
 use super::methods::{Loss, Method};
+use super::metrics::nll;
+use super::model::answers;
 use super::network::{Average, Network};
 use super::recipe::{Schedule, Trains};
 use crate::infer::manifest::sha256;
@@ -324,25 +326,12 @@ impl Stage<'_> {
             let losses: Vec<f64> = draws.collect();
             return (!losses.is_empty()).then(|| Validation { loss: mean(&losses), accuracy: None });
         }
-        let labelled: Vec<(usize, Expression)> = material
-            .validation
-            .iter()
-            .filter_map(|&face| Some((face, material.faces.faces[face].expression?)))
-            .collect();
-        if labelled.is_empty() {
+        let answers = answers(&network, material.faces, material.validation).answers;
+        if answers.is_empty() {
             return None;
         }
-        let indices: Vec<usize> = labelled.iter().map(|(face, _)| *face).collect();
-        let logits = classify(&network, material.faces, &indices);
-        let (mut loss, mut right) = (0.0, 0);
-        for (logits, (_, expression)) in logits.iter().zip(&labelled) {
-            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-            loss += f64::from(sum.ln() + largest - logits[*expression as usize]);
-            right += usize::from(Expression::most_probable(logits) == *expression);
-        }
-        let count = labelled.len() as f64;
-        Some(Validation { loss: loss / count, accuracy: Some(right as f64 / count) })
+        let right = answers.iter().filter(|answer| answer.is_right()).count();
+        Some(Validation { loss: nll(&answers, 1.0), accuracy: Some(right as f64 / answers.len() as f64) })
     }
 }
 
@@ -351,12 +340,6 @@ struct Saved {
     at: Instant,
     /// None before the first.
     step: Option<u64>,
-}
-
-/// The class scores of each of these faces, un-augmented, in the order of `faces`.
-#[must_use]
-pub fn classify(network: &Network, faces: &Faces, of: &[usize]) -> Vec<Logits> {
-    read(network, faces, of).into_iter().map(|reading| reading.logits).collect()
 }
 
 /// What a network says of a face.

@@ -149,6 +149,7 @@ fn angles(outcomes: &[&Outcome<'_>]) -> Option<String> {
 
 fn fewer_labels(outcomes: &[&Outcome<'_>]) -> Option<String> {
     let shares = shares(outcomes);
+    let full = shares.iter().filter(|share| **share == 1.0).count();
     let row = |recipe: &str| -> Vec<String> {
         let accuracy = |labels: &f64| {
             let condition = Condition { labels: *labels, ..Condition::FULL };
@@ -156,10 +157,10 @@ fn fewer_labels(outcomes: &[&Outcome<'_>]) -> Option<String> {
         };
         std::iter::once(recipe.to_owned()).chain(shares.iter().map(accuracy)).collect()
     };
-    let rows: Vec<Vec<String>> = recipes(outcomes).into_iter().map(row).filter(|row| is_told(&row[2..])).collect();
+    let rows: Vec<Vec<String>> = recipes(outcomes).into_iter().map(row).filter(|row| is_told(&row[1 + full..])).collect();
     let names: Vec<String> = shares.iter().map(|share| percent(*share).replace(".0", "")).collect();
     let header: Vec<&str> = std::iter::once("method").chain(names.iter().map(String::as_str)).collect();
-    (shares.len() > 1).then(|| table(&header, &rows))
+    (shares.len() > full).then(|| table(&header, &rows))
 }
 
 fn views_left_out(outcomes: &[&Outcome<'_>]) -> Option<String> {
