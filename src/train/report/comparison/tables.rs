@@ -157,7 +157,8 @@ fn fewer_labels(outcomes: &[&Outcome<'_>]) -> Option<String> {
         };
         std::iter::once(recipe.to_owned()).chain(shares.iter().map(accuracy)).collect()
     };
-    let rows: Vec<Vec<String>> = recipes(outcomes).into_iter().map(row).filter(|row| is_told(&row[1 + full..])).collect();
+    let rows: Vec<Vec<String>> =
+        recipes(outcomes).into_iter().map(row).filter(|row| is_told(&row[1 + full..])).collect();
     let names: Vec<String> = shares.iter().map(|share| percent(*share).replace(".0", "")).collect();
     let header: Vec<&str> = std::iter::once("method").chain(names.iter().map(String::as_str)).collect();
     (shares.len() > full).then(|| table(&header, &rows))
