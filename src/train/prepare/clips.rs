@@ -2,6 +2,7 @@
 //! all views; some sets a second are kept.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -40,14 +41,25 @@ pub(super) fn look<K: Keep>(
     let mut done = 0;
     for (clip, recording) in clips.iter().zip(recordings) {
         let mut scan = Scan::of(with, clip, &recording, rate, keep.format())?;
-        for set in sets_of(recording) {
+        let mut lost = Vec::new();
+        for set in sets_of(recording, &mut lost) {
             done += set.frames().count() as u64;
             workers.install(|| scan.look(&set))?;
             scan.keep(&set, &mut keep, each)?;
             on_progress(Progress { done, total });
         }
+        for Lost { camera, reason } in lost {
+            let source = PathBuf::from(format!("{}#{camera}", clip.name));
+            each(Looked { about: About::default(), time_s: None, source, found: Err(Unfound::Unusable(reason)) });
+        }
     }
     Ok(())
+}
+
+/// A frame, or all that would have come after it, that a recording has and that cannot be read.
+struct Lost {
+    camera: Arc<str>,
+    reason: String,
 }
 
 fn open(clip: &Clip) -> Result<Recording, PrepareError> {
@@ -59,8 +71,8 @@ fn open(clip: &Clip) -> Result<Recording, PrepareError> {
     Ok(recording)
 }
 
-/// The frame sets that a replay as fast as possible would form.
-fn sets_of(recording: Recording) -> impl Iterator<Item = FrameSet> {
+/// The frame sets that a replay as fast as possible would form; what cannot be read goes into `lost`.
+fn sets_of(recording: Recording, lost: &mut Vec<Lost>) -> impl Iterator<Item = FrameSet> {
     let views = recording.take.as_ref().map(|take| &take.views[..]).unwrap_or_default();
     let offsets = views.iter().map(|view| view.camera.offset_ns).chain(std::iter::repeat(0));
     let sources = recording.sources.iter().zip(offsets);
@@ -68,19 +80,20 @@ fn sets_of(recording: Recording) -> impl Iterator<Item = FrameSet> {
         sources.map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns }).collect();
     let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
     let matcher = Matcher::new(&timings, allowance, recording.starts_at);
-    sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources))
+    sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources, lost))
 }
 
-/// The frames of all sources; what cannot be read is left out, and said.
-fn in_order_of_arrival(sources: Vec<Box<dyn Source>>) -> impl Iterator<Item = Frame> {
-    let next_of = |source: &mut dyn Source, pool: &FramePool| loop {
+/// The frames of all sources; what cannot be read goes into `lost`.
+fn in_order_of_arrival(sources: Vec<Box<dyn Source>>, lost: &mut Vec<Lost>) -> impl Iterator<Item = Frame> {
+    let mut next_of = |source: &mut dyn Source, pool: &FramePool| loop {
+        let camera = Arc::clone(&source.stream().name);
         match source.next(pool) {
             Ok(Event::Frame(frame)) => return Some(frame),
-            Ok(Event::Corrupt(reason)) => tracing::warn!("camera `{}`: {reason}", source.stream().name),
+            Ok(Event::Corrupt(reason)) => lost.push(Lost { camera, reason }),
             Ok(Event::NoBuffer | Event::Stalled) => {}
             Ok(Event::End) => return None,
             Err(error) => {
-                tracing::warn!("{error}");
+                lost.push(Lost { camera, reason: error.to_string() });
                 return None;
             }
         }
@@ -247,6 +260,11 @@ mod tests {
         assert!(times.len() == faces.faces.len() && times.is_sorted() && times.iter().all(|t| (0.0..0.6).contains(t)));
         assert!(faces.faces.iter().all(|face| face.expression.is_some()), "{}", faces.report());
         assert!(faces_of(root.path(), "#30fps", 1).faces.len() > 4 * faces.faces.len());
+
+        // A frame that is gone is told, and takes nothing else with it.
+        fs::remove_file(root.path().join("visit/cam1/000049.jpg")).expect("removed");
+        let report = faces_of(root.path(), "", 1).report();
+        assert!(report.contains("left out 1:") && report.contains("000049.jpg"), "{report}");
     }
 
     #[test]
