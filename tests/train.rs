@@ -96,7 +96,9 @@ fn read(path: &Path) -> Vec<u8> {
 #[test]
 fn a_recipe_becomes_a_model_that_the_pipeline_runs() {
     let site = Site::new();
-    let evaluated = format!("kdef:{}", site.path("data/faces").display());
+    // The same pictures, elsewhere.
+    faces::kdef(&site.path("others"));
+    let evaluated = format!("kdef:{}", site.path("others").display());
     let told = site.run("run", "run", &["--evaluate", &evaluated]);
     assert!(told.contains("of 4 people (2 F, 2 M)"), "F01 and M01 are two people: {told}");
 
@@ -277,6 +279,8 @@ fn what_cannot_be_learnt_from_is_named_with_the_remedy() {
         assert!(!told.contains("panicked"), "{told}");
     }
     assert!(!site.path("run/finetune").exists());
+    let misspelt = ["--set", "finetune.schedule.learnin_rate=1"];
+    vultus().args(site.args("run", "run")).args(misspelt).assert().code(2);
 }
 
 #[test]
@@ -322,6 +326,8 @@ fn recipes_are_compared_on_the_same_people() {
     let learnt = format!("kdef:{}", site.path("data/faces").display());
     let told = site.refused("cross-validate", "study", &["--folds", "2", "--test", &learnt]);
     assert!(told.contains("is learnt from"), "{told}");
+    let told = site.refused("run", "evaluated", &["--evaluate", &learnt]);
+    assert!(told.contains("`--evaluate") && told.contains("is learnt from"), "{told}");
     // Nothing is done again.
     let cell = site.path("study/tiny/seed-1/fold-0/labels-100/cell.json");
     let written = fs::metadata(&cell).expect("a cell").modified().expect("a time");

@@ -179,6 +179,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         }
     } else if error.is::<ConfigError>() {
         2
+    } else if let Some(code) = code_of_training(error) {
+        code
     } else if matches!(error.downcast_ref(), Some(ExportError::BrokenOff))
         || matches!(error.downcast_ref(), Some(RepairError::BrokenOff { .. }))
     {
@@ -196,6 +198,14 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         1
     };
     ExitCode::from(code)
+}
+
+#[cfg(feature = "train")]
+use train::code_of_training;
+
+#[cfg(not(feature = "train"))]
+fn code_of_training(_: &anyhow::Error) -> Option<u8> {
+    None
 }
 
 #[cfg(test)]

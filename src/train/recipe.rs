@@ -1,5 +1,5 @@
 //! Recipes: a TOML file that says what is learnt from what, how, and from which seed. `docs/reference/recipes.md` explains
-//! each key; `models/recipes/` holds one a method.
+//! each key; `models/recipes/` holds one for each method.
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,7 @@ pub struct Recipe {
     /// The first stage: representations; none of a recipe that is supervised alone.
     pub pretrain: Option<Pretrain>,
     /// The second stage: classes.
+    #[serde(default)]
     pub finetune: Finetune,
 }
 
@@ -347,5 +348,80 @@ impl Schedule {
         let share = (step - warm_up) / (steps - warm_up).max(1.0);
         let floor = 0.01;
         self.learning_rate * (floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn read(text: &str) -> Recipe {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("recipe.toml");
+        std::fs::write(&path, text).expect("written");
+        Recipe::load(&path, &[]).expect("a recipe")
+    }
+
+    /// A first stage alone, by this method.
+    fn first_stage(method: &str) -> Recipe {
+        read(&format!(
+            "name = \"lab\"\n[data]\npretrain = [{{ set = \"take:lab\", terms = \"ours\" }}]\n[pretrain]\n\
+             method = {{ name = \"{method}\" }}\n"
+        ))
+    }
+
+    #[test]
+    fn every_recipe_that_is_shipped_can_be_read_and_is_its_file_s_name() {
+        let mut count = 0;
+        for entry in std::fs::read_dir(root().join("models/recipes")).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let recipe = Recipe::load(&path, &[]).expect("a recipe");
+            assert_eq!(Some(recipe.name.as_str()), path.file_stem().and_then(|name| name.to_str()));
+            assert!(!recipe.about.is_empty(), "{}", path.display());
+            assert_eq!(read(&recipe.to_toml().expect("TOML")), recipe);
+            count += 1;
+        }
+        assert!(count >= 7, "one for each method, at least");
+    }
+
+    #[test]
+    fn a_first_stage_alone_needs_nothing_of_the_second() {
+        let recipe = first_stage("cl-mex");
+        assert_eq!(recipe.finetune, Finetune::default());
+        let message = recipe.check_second_stage(Path::new("lab.toml")).expect_err("no second stage").to_string();
+        assert!(message.contains("lab.toml") && message.contains("data.finetune"), "{message}");
+    }
+
+    #[test]
+    fn the_reference_explains_every_key() {
+        fn keys(value: &toml::Value, found: &mut Vec<String>) {
+            match value {
+                toml::Value::Table(table) => table.iter().for_each(|(key, value)| {
+                    found.push(key.clone());
+                    keys(value, found);
+                }),
+                toml::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+                _ => {}
+            }
+        }
+        let reference = std::fs::read_to_string(root().join("docs/reference/recipes.md")).expect("the reference");
+        let mut found = Vec::new();
+        for method in ["cl-mex", "ssl-fer", "contrawarping", "crs-cont", "simclr", "supervised"] {
+            let mut recipe = first_stage(method);
+            recipe.network.widths = Some([32; 4]);
+            let teachers = "networks = [\"a.safetensors\"]";
+            recipe.finetune.teachers = Some(toml::from_str(teachers).expect("teachers"));
+            assert!(reference.contains(&format!("`{method}`")), "{method}");
+            keys(&toml::Value::try_from(recipe).expect("TOML"), &mut found);
+        }
+        assert!(found.len() > 100);
+        for key in found {
+            let is_told = [format!("`{key}`"), format!(".{key}`"), format!("`[{key}]`"), format!("`{key}.")];
+            assert!(is_told.iter().any(|told| reference.contains(told)), "{key}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use vultus::train::run::{Parts, rooted, sets};
 use vultus::train::study::{Condition, Study, Wanted};
 
 use super::dashboard::Dashboard;
-use super::material::{Options, provenance};
+use super::material::{Options, check_unlearnt, provenance};
 use crate::commands::signal::stop_on_signal;
 
 /// People are divided in the same way in every study, so that they can be held against each other.
@@ -52,7 +52,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     seeds: Vec<u64>,
 
-    /// Shares of the people whose labels the second stage may use, such as 1,0.5,0.25,0.1,0.05,0.01
+    /// Shares of the people whose labels the second stage may use, such as 1,0.5,0.25,0.1,0.05,0.01; below 1 only of
+    /// recipes whose first stage reads no labels
     #[arg(long, value_name = "SHARE,…", value_delimiter = ',', default_value = "1")]
     labels: Vec<f64>,
 
@@ -99,11 +100,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     if let Some(twice) = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
         anyhow::bail!("two sets of `--test` are called {}: rename the folder of one", twice.1);
     }
-    let is_learnt =
-        |test: &&DatasetSpec| all_sets.iter().any(|set| set.choice == test.choice && set.place() == test.place());
-    if let Some(test) = args.test.iter().find(is_learnt) {
-        anyhow::bail!("`--test {test}` is learnt from: name a set that no recipe has");
-    }
+    check_unlearnt("--test", &args.test, &all_sets)?;
     let faces = args.options.faces(&all_sets, config)?;
     let named = |set: &DatasetSpec| Ok((set.name(), args.options.faces(std::slice::from_ref(set), config)?));
     let tests = args.test.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ use super::material::{follow, threads};
 /// Evaluate an exported model on data sets, through the live pipeline's own decoding, finding, aligning and encoding
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  vultus train evaluate --model runs/cl-mex/model/cl-mex.onnx --data kdef:~/faces/kdef
+  vultus train evaluate --model runs/cl-mex/model/cl-mex.onnx --data kdef:$HOME/faces/kdef
   vultus train evaluate --model model.onnx --data fer2013:fer2013#validation --data cmu:faces --json | jq .accuracy
   vultus train evaluate --model model.onnx --data take:lab/session-1.mcap
 

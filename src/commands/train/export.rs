@@ -2,15 +2,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use vultus::config::Config;
+use vultus::config::{Config, RuntimeChoice};
 use vultus::infer::Runtime;
 use vultus::train::export::{Check, Export};
 use vultus::train::faces::Faces;
 use vultus::train::model;
 use vultus::train::network::weights::architecture;
 use vultus::train::network::{Network, device};
+use vultus::train::recipe::Recipe;
 
-use super::material::{Options, provenance};
+use super::material::provenance;
 
 /// Make a model (ONNX, model card, manifest entry) of the weights that a stage left
 #[derive(clap::Args)]
@@ -33,20 +34,25 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
 
-    #[command(flatten)]
-    options: Options,
+    /// What runs the exported model, to check it [default: auto]
+    #[arg(long, value_enum)]
+    runtime: Option<RuntimeChoice>,
+
+    /// Change the recipe: a key and a TOML value, such as `name="mine"`; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     if !(0.01..=100.0).contains(&args.temperature) {
         anyhow::bail!("`--temperature` must be between 0.01 and 100");
     }
-    let recipe = args.options.recipe(&args.recipe)?;
+    let recipe = Recipe::load(&args.recipe, &args.set)?;
     let device = device::cpu();
     let network = Network::new(&architecture(&args.weights)?, recipe.seed, &device).load(&args.weights)?;
     let weights = std::fs::read(&args.weights).with_context(|| format!("cannot read {}", args.weights.display()))?;
     let card = model::card(&recipe, &network, args.temperature, provenance(recipe.seed, &device), Vec::new());
-    let runtime = Runtime::start(args.options.runtime(config))?;
+    let runtime = Runtime::start(args.runtime.unwrap_or(config.inference.runtime))?;
     let check = Check::of(&network, &runtime, &Faces::default(), &[]);
     let models =
         Export { graph: &network.graph(), weights: Some(&weights), card: &card, check: &check }.write(&args.output)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
 
-/// Take in an encoder's weights from PyTorch, to fine-tune or export them
+/// Take in an encoder's weights from PyTorch, to begin a second stage with
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   vultus train import resnet18.safetensors --recipe models/recipes/cl-mex-resnet18.toml --output runs/r/pretrain/network.safetensors

@@ -29,7 +29,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 
-    /// What runs the detector [default: auto]
+    /// What runs the detector and the exported model [default: auto]
     #[arg(long, value_enum)]
     runtime: Option<RuntimeChoice>,
 
@@ -76,6 +76,16 @@ impl Options {
         let faces = Faces::join(prepared.collect::<anyhow::Result<Vec<_>>>()?);
         faces.report().lines().for_each(|line| tracing::info!("{line}"));
         Ok(faces)
+    }
+}
+
+/// Whether `tests`, which the option `option` names, are none of the sets that are learnt from.
+pub(super) fn check_unlearnt(option: &str, tests: &[DatasetSpec], learnt: &[DatasetSpec]) -> anyhow::Result<()> {
+    let is_learnt =
+        |test: &&DatasetSpec| learnt.iter().any(|set| set.choice == test.choice && set.place() == test.place());
+    match tests.iter().find(is_learnt) {
+        Some(test) => anyhow::bail!("`{option} {test}` is learnt from: name a set that no recipe has"),
+        None => Ok(()),
     }
 }
 

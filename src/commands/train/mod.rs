@@ -13,6 +13,11 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use vultus::config::Config;
+use vultus::train::network::device::DeviceError;
+use vultus::train::recipe::RecipeError;
+use vultus::train::run::RunError;
+use vultus::train::study::StudyError;
+use vultus::train::trainer::TrainError;
 
 /// Train an encoder, evaluate it, and make it a model that the pipeline runs
 #[derive(clap::Args)]
@@ -39,6 +44,23 @@ enum Verb {
     Evaluate(evaluate::Args),
     Export(export::Args),
     Import(import::Args),
+}
+
+/// The exit code of an error that only training has, if it is not 1.
+pub(super) fn code_of_training(error: &anyhow::Error) -> Option<u8> {
+    let of_run = error.downcast_ref::<RunError>().or_else(|| match error.downcast_ref() {
+        Some(StudyError::Run(error)) => Some(error),
+        _ => None,
+    });
+    if error.is::<RecipeError>() {
+        Some(2)
+    } else if error.is::<DeviceError>() {
+        Some(3)
+    } else if matches!(of_run, Some(RunError::Train(TrainError::BrokenOff { .. }))) {
+        Some(130)
+    } else {
+        None
+    }
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {

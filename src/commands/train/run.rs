@@ -13,11 +13,11 @@ use vultus::train::folds;
 use vultus::train::model;
 use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
-use vultus::train::run::{Parts, Run, RunError, default_folder};
+use vultus::train::run::{Parts, Run, RunError, default_folder, sets};
 use vultus::train::trainer::{StageName, Watch};
 
 use super::dashboard::Dashboard;
-use super::material::{Options, follow, provenance, threads};
+use super::material::{Options, check_unlearnt, follow, provenance, threads};
 use crate::commands::signal::stop_on_signal;
 
 /// Follow a recipe from its data to a model: pre-train, fine-tune, evaluate, export
@@ -25,7 +25,7 @@ use crate::commands::signal::stop_on_signal;
 #[command(after_help = "Examples:
   vultus train run models/recipes/cl-mex.toml --data ~/faces
   vultus train run models/recipes/cl-mex.toml --data ~/faces --set seed=2 --output runs/second
-  vultus train run models/recipes/cl-mex.toml --data ~/faces --evaluate kdef:~/other/kdef
+  vultus train run models/recipes/cl-mex.toml --data ~/faces --evaluate kdef:$HOME/other/kdef
 
 The same command again goes on where it was broken off.")]
 pub(super) struct Args {
@@ -174,6 +174,8 @@ pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<E
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
+    let recipe = args.stage.options.recipe(&args.stage.recipe)?;
+    check_unlearnt("--evaluate", &args.evaluate, &sets([&recipe], &args.stage.options.data))?;
     let mut begun = Begun::of(&args.stage, config, &[StageName::Pretrain, StageName::Finetune])?;
     let pretrained = match begun.recipe.pretrain {
         Some(_) => begun.pretrain()?,

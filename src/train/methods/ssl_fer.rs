@@ -124,7 +124,7 @@ impl SslFer {
             }
             Positives::View if !has_views => {
                 return Err(
-                    "no scene has two views. Name a set of several cameras in `data.pretrain` (kdef, ddcf, a take), \
+                    "no scene has two views. Name a set of several cameras in `data.pretrain` (kdef, a take, ddcf with a mapping file), \
                             or set `positives` to \"any\""
                         .to_owned(),
                 );

@@ -49,6 +49,12 @@ is prohibited to infer emotions of persons at the workplace and in education, ex
 countries have other rules. `docs/guide/privacy.md` says more. This is no legal advice.
 ";
 
+const FIGURES: &str = "\
+Accuracy is over all pictures; a face that was not found is wrong. Of what was kept apart in training only found faces
+are counted, and the temperature is fitted on them. What stands before a set's colon is how its files are laid out, not
+what they show: `kdef:rendered-…` is computer graphics in KDEF's layout; a figure of them is none of KDEF.
+";
+
 impl Card {
     /// The data and their terms in one line each: the manifest's `data`.
     #[must_use]
@@ -85,9 +91,6 @@ impl Card {
             return "None were measured.\n".to_owned();
         }
         let told = self.figures.iter().map(Evaluation::to_markdown);
-        format!(
-            "Accuracy is over all pictures; a face that was not found is wrong.\n\n{}",
-            told.collect::<Vec<_>>().join("\n")
-        )
+        format!("{FIGURES}\n{}", told.collect::<Vec<_>>().join("\n"))
     }
 }
