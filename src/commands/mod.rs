@@ -31,6 +31,9 @@ use vultus::infer::manifest::ManifestError;
 use vultus::pipeline::vision::VisionError;
 use vultus::record::RepairError;
 
+#[cfg(feature = "train")]
+use train::code_of_training;
+
 /// Real-time facial expression recognition from several synchronised webcams.
 ///
 /// Without a verb, `live` runs. Results go to standard output, everything else to standard error.
@@ -199,9 +202,6 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     };
     ExitCode::from(code)
 }
-
-#[cfg(feature = "train")]
-use train::code_of_training;
 
 #[cfg(not(feature = "train"))]
 fn code_of_training(_: &anyhow::Error) -> Option<u8> {

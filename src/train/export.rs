@@ -258,15 +258,14 @@ mod tests {
             temperature,
             data: Vec::new(),
             recipe: "seed = 1".to_owned(),
-            run: crate::train::report::Run::default(),
+            run: crate::train::report::Provenance::default(),
             figures: Vec::new(),
             limits: Vec::new(),
         }
     }
 
     fn export(folder: &Path, name: &str, graph: &Graph, temperature: f32) -> Result<Models, ExportError> {
-        let tract = Runtime::start(RuntimeChoice::Tract)?;
-        let check = Check { runtime: &tract, pixels: Vec::new(), readings: Vec::new() };
+        let check = Check { runtime: &Runtime::Tract, pixels: Vec::new(), readings: Vec::new() };
         Export { graph, weights: Some(b"weights"), card: &card(name, graph, temperature), check: &check }.write(folder)
     }
 

@@ -8,7 +8,7 @@ use super::faces::{Face, Faces};
 use super::metrics::{Answer, Answers, fit_temperature};
 use super::network::Network;
 use super::recipe::{Portion, Recipe};
-use super::report::Run;
+use super::report::Provenance;
 use super::report::card::{Card, Source};
 use super::trainer::read;
 use crate::scene::Expression;
@@ -62,7 +62,7 @@ pub fn evaluations(
 
 /// What is to be said of a network that `recipe` made.
 #[must_use]
-pub fn card(recipe: &Recipe, network: &Network, temperature: f32, run: Run, figures: Vec<Evaluation>) -> Card {
+pub fn card(recipe: &Recipe, network: &Network, temperature: f32, run: Provenance, figures: Vec<Evaluation>) -> Card {
     let how = match &recipe.pretrain {
         Some(stage) => format!("pre-trained by `{}` and fine-tuned", stage.method.name()),
         None => "trained on labels alone".to_owned(),

@@ -5,7 +5,7 @@ pub mod comparison;
 
 /// What every figure must be told with.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Run {
+pub struct Provenance {
     /// The command that made it.
     pub command: String,
     /// The seed of all its randomness.
@@ -16,7 +16,7 @@ pub struct Run {
     pub machine: String,
 }
 
-impl Run {
+impl Provenance {
     /// As a paragraph.
     #[must_use]
     pub fn to_markdown(&self) -> String {

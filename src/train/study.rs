@@ -16,7 +16,7 @@ use super::metrics::{Answer, Answers};
 use super::model::answers;
 use super::network::Network;
 use super::recipe::{Recipe, Trains};
-use super::report::Run as Made;
+use super::report::Provenance;
 use super::run::{Parts, Run, RunError};
 use super::trainer::Watch;
 use crate::capture::folder::files_below;
@@ -100,7 +100,7 @@ pub struct Study<'a> {
     /// What computes, with gradients.
     pub device: &'a Device,
     /// By what, when and on what the cells that are not done yet are made; each with its own seed.
-    pub made: &'a Made,
+    pub made: &'a Provenance,
     /// Where cells are kept.
     pub folder: &'a Path,
 }
@@ -132,7 +132,7 @@ pub struct Cell {
     /// By what its second stage is recognised.
     pub fingerprint: String,
     /// How it was made, and with which seed.
-    pub made: Made,
+    pub made: Provenance,
     /// The fold's people first, then the test sets.
     pub tests: Vec<Tested>,
 }
@@ -261,7 +261,7 @@ impl Study<'_> {
             folds: self.division(),
             condition: wanted.condition.clone(),
             fingerprint,
-            made: Made { seed: wanted.seed, ..self.made.clone() },
+            made: Provenance { seed: wanted.seed, ..self.made.clone() },
             tests: tests.map(|(set, faces, of)| Tested::of(set, faces, &of, &network, pretrained)).collect(),
         };
         let keep =

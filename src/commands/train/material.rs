@@ -13,7 +13,7 @@ use vultus::train::folds::Split;
 use vultus::train::network::device;
 use vultus::train::prepare::{OnProgress, Preparation, Progress};
 use vultus::train::recipe::Recipe;
-use vultus::train::report::Run;
+use vultus::train::report::Provenance;
 use vultus::train::run::{Parts, rooted, sets};
 
 use crate::commands::status::progress_bar;
@@ -90,11 +90,11 @@ pub(super) fn check_unlearnt(option: &str, tests: &[DatasetSpec], learnt: &[Data
 }
 
 /// By what, when and where figures were made, with what `device` trains on.
-pub(super) fn provenance(seed: u64, device: &Device) -> Run {
+pub(super) fn provenance(seed: u64, device: &Device) -> Provenance {
     let words = std::env::args().skip(1).map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
     let command = std::iter::once("vultus".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
     let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    Run { command, seed, date: date.chars().take(10).collect(), machine: machine(device) }
+    Provenance { command, seed, date: date.chars().take(10).collect(), machine: machine(device) }
 }
 
 /// The processor and its cores, and what else computes.

@@ -78,6 +78,12 @@ struct StageArgs {
     options: Options,
 }
 
+impl StageArgs {
+    fn recipe(&self) -> anyhow::Result<Recipe> {
+        self.options.recipe(&self.recipe)
+    }
+}
+
 /// The weights that a stage leaves in its folder.
 const WEIGHTS: &str = "network.safetensors";
 
@@ -92,15 +98,8 @@ struct Begun {
 }
 
 impl Begun {
-    /// Prepares what the stages `wanted` need.
-    fn of(args: &StageArgs, config: &Config, wanted: &[StageName]) -> anyhow::Result<Self> {
-        let recipe = args.options.recipe(&args.recipe)?;
-        if wanted == [StageName::Pretrain] && recipe.pretrain.is_none() {
-            anyhow::bail!("{} has no first stage (a table `[pretrain]`)", args.recipe.display());
-        }
-        if wanted.contains(&StageName::Finetune) {
-            recipe.check_second_stage(&args.recipe)?;
-        }
+    /// Prepares what `recipe`, which is that of `args`, needs.
+    fn of(args: &StageArgs, recipe: Recipe, config: &Config) -> anyhow::Result<Self> {
         let folder = args.output.clone().unwrap_or_else(|| default_folder(&recipe));
         let device = device::open(args.device)?;
         let (faces, parts) = args.options.parts(&recipe, config)?;
@@ -151,12 +150,18 @@ fn write(folder: &Path, file: &str, text: &str) -> anyhow::Result<()> {
 }
 
 pub(super) fn pretrain(args: &PretrainArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    Begun::of(&args.stage, config, &[StageName::Pretrain])?.pretrain()?;
+    let recipe = args.stage.recipe()?;
+    if recipe.pretrain.is_none() {
+        anyhow::bail!("{} has no first stage (a table `[pretrain]`)", args.stage.recipe.display());
+    }
+    Begun::of(&args.stage, recipe, config)?.pretrain()?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<ExitCode> {
-    let mut begun = Begun::of(&args.stage, config, &[StageName::Finetune])?;
+    let recipe = args.stage.recipe()?;
+    recipe.check_second_stage(&args.stage.recipe)?;
+    let mut begun = Begun::of(&args.stage, recipe, config)?;
     let left = begun.folder.join(StageName::Pretrain.as_str()).join(WEIGHTS);
     let from = args.from.clone().or_else(|| left.is_file().then_some(left));
     let network = match &from {
@@ -174,9 +179,10 @@ pub(super) fn finetune(args: &FinetuneArgs, config: &Config) -> anyhow::Result<E
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
-    let recipe = args.stage.options.recipe(&args.stage.recipe)?;
+    let recipe = args.stage.recipe()?;
+    recipe.check_second_stage(&args.stage.recipe)?;
     check_unlearnt("--evaluate", &args.evaluate, &sets([&recipe], &args.stage.options.data))?;
-    let mut begun = Begun::of(&args.stage, config, &[StageName::Pretrain, StageName::Finetune])?;
+    let mut begun = Begun::of(&args.stage, recipe, config)?;
     let pretrained = match begun.recipe.pretrain {
         Some(_) => begun.pretrain()?,
         None => begun.fresh(),

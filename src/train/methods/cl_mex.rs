@@ -98,7 +98,8 @@ impl Settings {
         if scenes.len() < 2 {
             return Err(
                 "at most one of their scenes has two views, and it learns from pictures that several cameras took at \
-                        the same time. Name such a set in `data.pretrain` (kdef, a take, ddcf with a mapping file), or take `simclr`"
+                        the same time. Name such a set in `data.pretrain` (kdef, a take, ddcf with a mapping file), \
+                        or take `simclr`"
                     .to_owned(),
             );
         }

@@ -124,8 +124,8 @@ impl SslFer {
             }
             Positives::View if !has_views => {
                 return Err(
-                    "no scene has two views. Name a set of several cameras in `data.pretrain` (kdef, a take, ddcf with a mapping file), \
-                            or set `positives` to \"any\""
+                    "no scene has two views. Name a set of several cameras in `data.pretrain` (kdef, a take, ddcf \
+                            with a mapping file), or set `positives` to \"any\""
                         .to_owned(),
                 );
             }

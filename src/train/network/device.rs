@@ -45,7 +45,7 @@ pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
 /// The name of the GPU that `device` is; `None` for the CPU.
 #[must_use]
 pub fn gpu_name(device: &Device) -> Option<String> {
-    let name = || device.identity().map_or_else(|| format!("{device:?}"), |identity| identity.name.to_string());
+    let name = || device.identity().map_or_else(|| format!("{device:?}"), |identity| identity.name);
     (*device != Device::flex()).then(name)
 }
 

@@ -62,6 +62,12 @@ struct Lost {
     reason: String,
 }
 
+impl Lost {
+    fn of(source: &dyn Source, reason: String) -> Self {
+        Self { camera: Arc::clone(&source.stream().name), reason }
+    }
+}
+
 fn open(clip: &Clip) -> Result<Recording, PrepareError> {
     let recording = Recording::open(std::slice::from_ref(&clip.path), false)?;
     let is_of_stills = recording.take.as_ref().is_some_and(|take| take.is_of_stills());
@@ -86,14 +92,13 @@ fn sets_of(recording: Recording, lost: &mut Vec<Lost>) -> impl Iterator<Item = F
 /// The frames of all sources; what cannot be read goes into `lost`.
 fn in_order_of_arrival(sources: Vec<Box<dyn Source>>, lost: &mut Vec<Lost>) -> impl Iterator<Item = Frame> {
     let mut next_of = |source: &mut dyn Source, pool: &FramePool| loop {
-        let camera = Arc::clone(&source.stream().name);
         match source.next(pool) {
             Ok(Event::Frame(frame)) => return Some(frame),
-            Ok(Event::Corrupt(reason)) => lost.push(Lost { camera, reason }),
+            Ok(Event::Corrupt(reason)) => lost.push(Lost::of(source, reason)),
             Ok(Event::NoBuffer | Event::Stalled) => {}
             Ok(Event::End) => return None,
             Err(error) => {
-                lost.push(Lost { camera, reason: error.to_string() });
+                lost.push(Lost::of(source, error.to_string()));
                 return None;
             }
         }

@@ -1,6 +1,6 @@
 //! The model card: what a model is, what went into it, how good it is, and where it must not be used.
 
-use super::Run;
+use super::Provenance;
 use crate::train::evaluate::Evaluation;
 
 /// A data set that a model was trained on.
@@ -34,7 +34,7 @@ pub struct Card {
     /// The recipe's text.
     pub recipe: String,
     /// How it was made.
-    pub run: Run,
+    pub run: Provenance,
     /// How good it is; of each data set one.
     pub figures: Vec<Evaluation>,
     /// What it is not good at, a sentence each.

@@ -8,7 +8,7 @@ mod tables;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Run;
+use super::Provenance;
 use crate::train::plot::{Plot, PlotError};
 use crate::train::study::Cell;
 use outcome::Outcome;
@@ -65,7 +65,7 @@ impl Comparison<'_> {
 
     /// By which commands, when and on what the results were made.
     fn made(&self) -> String {
-        let all = |of: fn(&Run) -> &str| outcome::distinct(self.cells.iter().map(|cell| of(&cell.made)));
+        let all = |of: fn(&Provenance) -> &str| outcome::distinct(self.cells.iter().map(|cell| of(&cell.made)));
         let mut dates = all(|made| &made.date);
         dates.sort_unstable();
         let dates = match dates[..] {
@@ -138,7 +138,7 @@ mod tests {
                     folds: "2 folds".to_owned(),
                     condition: condition.clone(),
                     fingerprint: String::new(),
-                    made: Run {
+                    made: Provenance {
                         command: format!("vultus train cross-validate {recipe}.toml"),
                         seed: 1,
                         date: format!("2026-01-{}", 30 + fold),

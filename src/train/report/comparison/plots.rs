@@ -18,8 +18,9 @@ impl Comparison<'_> {
                 plots.push((set.to_owned(), Plot { file, about, svg: svg? }));
                 Ok(())
             };
-            let has_full = of_set.iter().any(|outcome| *outcome.condition() == Condition::FULL);
-            if has_full && views(&of_set).len() > 1 {
+            let full: Vec<&Outcome<'_>> =
+                of_set.iter().copied().filter(|outcome| *outcome.condition() == Condition::FULL).collect();
+            if views(&full).len() > 1 {
                 add("angles", format!("Accuracy from every angle on {set}"), angles(set, &of_set))?;
             }
             if shares(&of_set).len() > 1 {
