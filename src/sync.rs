@@ -191,7 +191,7 @@ impl Matcher {
     pub fn flush(&mut self, now: Timestamp) -> Option<FrameSet> {
         let reference = self.reference(now).filter(|camera| !self.lanes[camera.index()].pending.is_empty());
         let waiting = || (0..self.lanes.len()).filter(|&n| !self.lanes[n].pending.is_empty());
-        let reference = reference.or_else(|| waiting().max_by_key(|&n| self.lanes[n].period_ns).map(camera_id))?;
+        let reference = reference.or_else(|| self.slowest(waiting()))?;
         self.emit(reference, now)
     }
 
@@ -217,9 +217,13 @@ impl Matcher {
 
     /// The live camera with the lowest rate, the first of equals.
     fn reference(&self, now: Timestamp) -> Option<CameraId> {
-        let live = (0..self.lanes.len()).filter(|&n| self.lanes[n].live_until > now);
+        self.slowest((0..self.lanes.len()).filter(|&n| self.lanes[n].live_until > now))
+    }
+
+    /// The camera with the lowest rate of `cameras`, the first of equals.
+    fn slowest(&self, cameras: impl DoubleEndedIterator<Item = usize>) -> Option<CameraId> {
         // Of equals `max_by_key` takes the last, so the order is turned round.
-        live.rev().max_by_key(|&n| self.lanes[n].period_ns).map(camera_id)
+        cameras.rev().max_by_key(|&n| self.lanes[n].period_ns).map(camera_id)
     }
 
     /// The other live cameras that may still bring a nearer frame.
@@ -392,6 +396,19 @@ mod tests {
         prop::collection::vec(running(), 1..6)
     }
 
+    /// Cameras that all run for as long as the first of them to end: a camera that leaves is another test, as what
+    /// arrives last then decides which camera counts as dead, and so which is the reference.
+    fn rig_that_stays() -> impl Strategy<Value = Vec<Running>> {
+        rig().prop_map(|mut rig| {
+            let span_ns = rig.iter().map(|camera| camera.frames.len() as i64 * 1_000_000_000 / camera.fps).min();
+            for camera in &mut rig {
+                let frames = span_ns.unwrap_or(0) * camera.fps / 1_000_000_000;
+                camera.frames.truncate(frames as usize);
+            }
+            rig
+        })
+    }
+
     fn arrivals(rig: &[Running]) -> Vec<Frame> {
         rig.iter().enumerate().flat_map(|(n, camera)| camera.frames(n, |k| camera.frames[k].1)).collect()
     }
@@ -431,7 +448,10 @@ mod tests {
         }
 
         #[test]
-        fn the_order_of_arrival_does_not_matter(rig in rig(), other in prop::collection::vec(3 * MS..12 * MS, 64)) {
+        fn the_order_of_arrival_does_not_matter(
+            rig in rig_that_stays(),
+            other in prop::collection::vec(3 * MS..12 * MS, 64),
+        ) {
             let (sets, late) = run(&mut matcher_for(&rig), arrivals(&rig));
             let reordered = rig.iter().enumerate().flat_map(|(n, camera)| camera.frames(n, |k| other[(k * 7 + n) % 64])).collect();
             let (again, late_again) = run(&mut matcher_for(&rig), reordered);
