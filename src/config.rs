@@ -219,6 +219,20 @@ pub struct Inference {
     pub threads: Option<usize>,
 }
 
+impl Inference {
+    /// How many cores to use.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+    }
+
+    /// The same with what a command line says instead.
+    #[must_use]
+    pub fn with(self, runtime: Option<RuntimeChoice>, device: Option<DeviceChoice>) -> Self {
+        Self { runtime: runtime.unwrap_or(self.runtime), device: device.unwrap_or(self.device), ..self }
+    }
+}
+
 /// What a recording keeps of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -1,10 +1,17 @@
 //! The encoder: one batch of aligned faces in, class scores and embeddings out.
+//!
+//! On a GPU the batch is one run. On the CPU it is divided among sessions of one thread each, which run side by side on
+//! the workers that the caller has.
 
+use rayon::prelude::*;
+
+use crate::config::DeviceChoice;
 use crate::face::align::CutFormat;
 use crate::image::warp::Layout;
 use crate::infer::manifest::{self, ManifestError, Model};
-use crate::infer::{InferError, Session, Values};
+use crate::infer::{InferError, Runtime, Session, Values};
 use crate::scene::{Expression, Logits};
+use crate::time::{Spent, Stopwatch};
 
 /// What the encoder says of a batch, in the order in which the faces were pushed.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +33,37 @@ impl<'a> Readings<'a> {
 /// Runs the encoder on all faces of all views of a set at once.
 pub struct Encoder {
     name: String,
-    session: Box<dyn Session>,
+    lanes: Vec<Lane>,
     cut: CutFormat,
     kind: manifest::Values,
     /// Where each of the program's classes stands in the model's output.
     order: [usize; Expression::COUNT],
     batch: Vec<f32>,
-    outputs: Vec<Values>,
     logits: Vec<Logits>,
+    embeddings: Vec<f32>,
+    spent: Spent,
+}
+
+/// One of the sessions that share a batch.
+struct Lane {
+    session: Box<dyn Session>,
+    outputs: Vec<Values>,
+    spent: Spent,
+}
+
+impl Lane {
+    fn new(session: Box<dyn Session>, outputs: usize) -> Self {
+        Self { session, outputs: vec![Values::new(); outputs], spent: Spent::default() }
+    }
+
+    /// Runs the model on `faces`, of which each has the shape `[planes, side, side]`.
+    fn step(&mut self, faces: &[f32], [planes, side, _]: [usize; 3]) -> Result<(), InferError> {
+        let mut watch = Stopwatch::start();
+        self.outputs.iter_mut().for_each(Vec::clear);
+        self.session.run([faces.len() / (planes * side * side), planes, side, side], faces, &mut self.outputs)?;
+        self.spent = watch.lap();
+        Ok(())
+    }
 }
 
 impl Encoder {
@@ -61,14 +91,27 @@ impl Encoder {
         let layout = Layout { channels: model.input.channels, mean: model.input.mean, std: model.input.std };
         Ok(Self {
             name: model.name.clone(),
-            session,
+            lanes: vec![Lane::new(session, model.outputs.len())],
             cut: CutFormat { size, layout },
             kind: model.values,
             order,
             batch: Vec::new(),
-            outputs: vec![Values::new(); model.outputs.len()],
             logits: Vec::new(),
+            embeddings: Vec::new(),
+            spent: Spent::default(),
         })
+    }
+
+    /// On the CPU: has `threads` sessions of `model` in all share each batch.
+    ///
+    /// # Errors
+    /// [`InferError::Load`].
+    pub fn share(&mut self, runtime: &Runtime, model: &Model, threads: usize) -> Result<(), InferError> {
+        while self.device() == "cpu" && self.lanes.len() < threads {
+            let session = runtime.session(model, DeviceChoice::Cpu)?;
+            self.lanes.push(Lane::new(session, model.outputs.len()));
+        }
+        Ok(())
     }
 
     /// What [`Encoder::push`] wants.
@@ -80,16 +123,16 @@ impl Encoder {
     /// Where it runs.
     #[must_use]
     pub fn device(&self) -> &'static str {
-        self.session.device()
+        self.lanes[0].session.device()
     }
 
-    /// Runs every batch size up to `faces` once, on blank faces.
+    /// Lets every session run every size of its part in a batch of up to `faces` once, on blank faces.
     ///
     /// # Errors
     /// [`InferError::Run`].
     pub fn warm_up(&mut self, faces: usize) -> Result<(), InferError> {
-        for size in 1..=faces {
-            self.push(&vec![0.0; size * self.cut.values()]);
+        for size in 1..=faces.div_ceil(self.lanes.len()) {
+            self.push(&vec![0.0; size * self.lanes.len() * self.cut.values()]);
             self.step()?;
         }
         Ok(())
@@ -106,31 +149,67 @@ impl Encoder {
     /// [`InferError::Run`].
     pub fn step(&mut self) -> Result<Readings<'_>, InferError> {
         self.logits.clear();
-        self.outputs.iter_mut().for_each(Vec::clear);
-        let faces = self.batch.len() / self.cut.values();
-        if faces > 0 {
-            let shape = [faces, self.cut.layout.planes(), self.cut.size, self.cut.size];
-            let ran = self.session.run(shape, &self.batch, &mut self.outputs);
+        self.embeddings.clear();
+        self.spent = Spent::default();
+        let shape = [self.cut.layout.planes(), self.cut.size, self.cut.size];
+        let values = self.cut.values();
+        let share = (self.batch.len() / values).div_ceil(self.lanes.len()) * values;
+        if share > 0 {
+            let ran = match &mut self.lanes[..] {
+                [lane] => lane.step(&self.batch, shape),
+                lanes => {
+                    let parts = lanes.par_iter_mut().zip(self.batch.par_chunks(share));
+                    parts.try_for_each(|(lane, part)| lane.step(part, shape))
+                }
+            };
+            let parts = self.batch.len().div_ceil(share);
+            let faces = share / values;
+            let last = self.batch.len() / values - faces * (parts - 1);
             self.batch.clear();
             ran?;
-            let found = self.outputs[0].len();
-            if found != faces * Expression::COUNT {
-                return Err(self.misshapen(format!("{found} values for {faces} faces; one a class and face is wanted")));
-            }
-            if let Some(embeddings) = self.outputs.get(1).map(Vec::len)
-                && (embeddings == 0 || embeddings % faces != 0)
-            {
-                return Err(self.misshapen(format!("embeddings of {embeddings} values in all for {faces} faces")));
-            }
-            for row in self.outputs[0].chunks_exact(Expression::COUNT) {
-                let value = |class: usize| match self.kind {
-                    manifest::Values::Logits => row[self.order[class]],
-                    manifest::Values::Probabilities => row[self.order[class]].max(1e-6).ln(),
-                };
-                self.logits.push(std::array::from_fn(value));
+            for n in 0..parts {
+                self.read(n, if n + 1 == parts { last } else { faces })?;
             }
         }
-        Ok(Readings { logits: &self.logits, embeddings: self.outputs.get(1).map_or(&[], Vec::as_slice) })
+        Ok(self.readings())
+    }
+
+    /// What the last step said.
+    #[must_use]
+    pub fn readings(&self) -> Readings<'_> {
+        Readings { logits: &self.logits, embeddings: &self.embeddings }
+    }
+
+    /// What the last step took.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// Takes over what a lane said of its `faces`.
+    fn read(&mut self, lane: usize, faces: usize) -> Result<(), InferError> {
+        let Lane { outputs, spent, .. } = &self.lanes[lane];
+        let found = outputs[0].len();
+        if found != faces * Expression::COUNT {
+            return Err(self.misshapen(format!("{found} values for {faces} faces; one a class and face is wanted")));
+        }
+        if let Some(embeddings) = outputs.get(1) {
+            if embeddings.is_empty() || embeddings.len() % faces != 0 {
+                return Err(
+                    self.misshapen(format!("embeddings of {} values in all for {faces} faces", embeddings.len()))
+                );
+            }
+            self.embeddings.extend_from_slice(embeddings);
+        }
+        self.spent = self.spent.beside(*spent);
+        for row in outputs[0].chunks_exact(Expression::COUNT) {
+            let value = |class: usize| match self.kind {
+                manifest::Values::Logits => row[self.order[class]],
+                manifest::Values::Probabilities => row[self.order[class]].max(1e-6).ln(),
+            };
+            self.logits.push(std::array::from_fn(value));
+        }
+        Ok(())
     }
 
     fn misshapen(&self, gave: String) -> InferError {
@@ -176,5 +255,42 @@ mod tests {
         let logits = said(&model, &output);
         assert_eq!(logits[Expression::Neutral as usize], 0.4_f32.ln());
         assert!(logits[Expression::Angry as usize].is_finite(), "of a probability of nothing too");
+    }
+
+    /// A model that says of a face what its first pixel holds, and gives it as embedding too.
+    struct First;
+
+    impl Session for First {
+        fn run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> Result<(), InferError> {
+            for face in input.chunks_exact(input.len() / shape[0]) {
+                outputs[0].extend([face[0]; Expression::COUNT]);
+                outputs[1].extend([face[0], -face[0]]);
+            }
+            Ok(())
+        }
+
+        fn device(&self) -> &'static str {
+            "cpu"
+        }
+    }
+
+    #[test]
+    fn sessions_that_share_a_batch_say_what_one_says_in_the_same_order() {
+        let model = Models::load(None).expect("built in").encoder;
+        for sessions in [1, 2, 4] {
+            let mut encoder = Encoder::new(Box::new(First), &model).expect("an encoder");
+            encoder.lanes.resize_with(sessions, || Lane::new(Box::new(First), model.outputs.len()));
+            for faces in [1, 3, 4, 5, 0, 9] {
+                let values = encoder.cut().values();
+                for face in 0..faces {
+                    encoder.push(&vec![face as f32; values]);
+                }
+                let readings = encoder.step().expect("it runs");
+                let logits: Vec<f32> = readings.logits.iter().map(|logits| logits[6]).collect();
+                let embeddings: Vec<f32> = readings.embeddings().map(|embedding| -embedding[1]).collect();
+                let wanted: Vec<f32> = (0..faces).map(|face| face as f32).collect();
+                assert_eq!((logits, embeddings), (wanted.clone(), wanted), "{faces} faces, {sessions} sessions");
+            }
+        }
     }
 }

@@ -85,6 +85,17 @@ pub enum StampKind {
     Arrival,
 }
 
+impl StampKind {
+    /// The name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Arrival => "arrival",
+        }
+    }
+}
+
 /// One picture of one camera. Cheap to clone: the bytes are shared.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -185,6 +196,8 @@ struct Home {
 
 /// Buffers in the first queue.
 const WARM: usize = 4;
+/// Buffers that have room from the start: those of the first two queues, more than are in use while all goes well.
+const PREPARED: usize = 3 * WARM;
 
 impl Home {
     fn of(frames: usize, bytes: usize) -> Self {
@@ -206,12 +219,14 @@ impl Home {
 }
 
 impl FramePool {
-    /// A pool of `frames` buffers. One gets room for `bytes` when it is first used, and grows when a frame needs more.
+    /// A pool of `frames` buffers. The first have room for `bytes`, the others get it when they are first used; each
+    /// grows when a frame needs more.
     #[must_use]
     pub fn new(frames: usize, bytes: usize) -> Self {
         let home = Home::of(frames.max(1), bytes);
-        for _ in 0..frames.max(1) {
-            home.put(Arc::new(Slot { bytes: Vec::new(), holders: AtomicUsize::new(0) }));
+        for n in 0..frames.max(1) {
+            let room = if n < PREPARED { bytes } else { 0 };
+            home.put(Arc::new(Slot { bytes: Vec::with_capacity(room), holders: AtomicUsize::new(0) }));
         }
         Self { home: Arc::new(home) }
     }
@@ -247,7 +262,7 @@ impl FramePool {
         }
     }
 
-    /// A slot that nobody else holds. The holder before the last may still be about to let go of its
+    /// A slot that nobody else holds. Who gave it back, or who held it before, may still be about to let go of its
     /// `Arc` when the slot is already here; such a slot is passed over.
     fn take(&self) -> Option<Arc<Slot>> {
         for _ in 0..=WARM {

@@ -10,10 +10,14 @@
 //! The modules, in the order of the pipeline; each imports only from those below it. A stage is a struct with one
 //! `step`, which knows neither threads nor clocks; only [`pipeline`] does.
 
+pub mod bench;
+
 pub mod serve;
 
 #[cfg(feature = "train")]
 pub mod train;
+
+pub mod plot;
 
 pub mod export;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::frame::{CameraId, Frame, MAX_CAMERAS, PerCamera};
-use crate::time::Timestamp;
+use crate::time::{Spent, Timestamp};
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
@@ -235,20 +235,33 @@ pub struct FusedExpression {
     pub views: ArrayVec<Contribution, MAX_CAMERAS>,
 }
 
-/// How long the stages took over one set. Views are looked at side by side: of the first three stages these are the
-/// slowest view's times.
+/// What the stages took over one set. Views are looked at side by side, and so are parts of the encoder's batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StageTimes {
     /// From the camera's bytes to a picture.
-    pub decode: Duration,
-    /// Detecting and following faces.
-    pub find: Duration,
+    pub decode: Spent,
+    /// Searching the whole picture for faces.
+    pub detect: Spent,
+    /// Following those that are known.
+    pub track: Spent,
     /// Aligning and judging them.
-    pub cut: Duration,
+    pub align: Spent,
     /// The encoder.
-    pub encode: Duration,
+    pub encode: Spent,
     /// Associating, fusing, smoothing.
-    pub fuse: Duration,
+    pub fuse: Spent,
+}
+
+impl StageTimes {
+    /// How many stages there are.
+    pub const COUNT: usize = 6;
+
+    /// All of them, in the order of the pipeline.
+    #[must_use]
+    pub fn all(&self) -> [Spent; Self::COUNT] {
+        let Self { decode, detect, track, align, encode, fuse } = *self;
+        [decode, detect, track, align, encode, fuse]
+    }
 }
 
 /// All that is known of one frame set, and its pictures: what a viewer needs.

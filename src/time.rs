@@ -7,7 +7,7 @@
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::sync::Parker;
 use serde::Serialize;
@@ -155,6 +155,77 @@ pub fn monotonic_now() -> Timestamp {
 pub fn monotonic_now() -> Timestamp {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     Timestamp(START.get_or_init(std::time::Instant::now).elapsed().as_nanos() as i64)
+}
+
+/// CPU time that this thread has used; zero where the system does not tell.
+#[must_use]
+pub fn thread_cpu() -> Duration {
+    cpu(Whose::Thread)
+}
+
+/// CPU time that all threads of this process have used; zero where the system does not tell.
+#[must_use]
+pub fn process_cpu() -> Duration {
+    cpu(Whose::Process)
+}
+
+/// Whose CPU time.
+#[derive(Clone, Copy)]
+enum Whose {
+    Thread,
+    Process,
+}
+
+#[cfg(unix)]
+fn cpu(whose: Whose) -> Duration {
+    let clock = match whose {
+        Whose::Thread => rustix::time::ClockId::ThreadCPUTime,
+        Whose::Process => rustix::time::ClockId::ProcessCPUTime,
+    };
+    let used = rustix::time::clock_gettime(clock);
+    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
+}
+
+#[cfg(not(unix))]
+fn cpu(_: Whose) -> Duration {
+    Duration::ZERO
+}
+
+/// What some work took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How long: of what is done side by side, the slowest part.
+    pub wall: Duration,
+    /// CPU time of its threads together; zero where the system does not tell.
+    pub cpu: Duration,
+}
+
+impl Spent {
+    /// What two parts took that ran side by side.
+    #[must_use]
+    pub fn beside(self, other: Self) -> Self {
+        Self { wall: self.wall.max(other.wall), cpu: self.cpu + other.cpu }
+    }
+}
+
+/// Measures one stretch of a thread's work after another.
+pub struct Stopwatch {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    /// One that runs from now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { at: Instant::now(), cpu: thread_cpu() }
+    }
+
+    /// What was spent since the last call, or since the start.
+    pub fn lap(&mut self) -> Spent {
+        let before = std::mem::replace(self, Self::start());
+        Spent { wall: self.at - before.at, cpu: self.cpu.saturating_sub(before.cpu) }
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,16 @@ fn largest_difference(a: &Results, b: &Results) -> f64 {
     a.rows.iter().zip(&b.rows).map(|(a, b)| between(a, b)).fold(0.0, f64::max)
 }
 
+/// A folder with a picture of each of two cameras.
+fn two_pictures() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for camera in ["cam1", "cam2"] {
+        let picture = support::take().join(camera).join("000060.jpg");
+        std::fs::copy(picture, folder.path().join(format!("{camera}.jpg"))).expect("copied");
+    }
+    folder
+}
+
 #[test]
 fn ort_and_tract_agree_over_the_whole_pipeline() {
     if onnxruntime().is_none() {
@@ -56,11 +66,7 @@ fn the_encoder_runs_on_a_gpu_in_software_with_the_cpus_numbers() {
         return;
     };
     // Two pictures are enough: software Vulkan takes a quarter of a second a set.
-    let folder = tempfile::tempdir().expect("a folder");
-    for camera in ["cam1", "cam2"] {
-        let picture = support::take().join(camera).join("000060.jpg");
-        std::fs::copy(picture, folder.path().join(format!("{camera}.jpg"))).expect("copied");
-    }
+    let folder = two_pictures();
     let run = |device: &str| {
         let output = vultus()
             .args(["replay", "--runtime", "ort", "--device", device, "--results", "-"])
@@ -74,6 +80,30 @@ fn the_encoder_runs_on_a_gpu_in_software_with_the_cpus_numbers() {
     let (gpu, cpu) = (run("gpu"), run("cpu"));
     assert_eq!((&gpu.header["device"], &cpu.header["device"]), (&"webgpu".into(), &"cpu".into()));
     assert!(largest_difference(&gpu, &cpu) < 1e-3);
+}
+
+#[test]
+fn eight_bits_read_what_the_whole_encoder_reads_on_every_runtime() {
+    let folder = two_pictures();
+    let config = folder.path().join("int8.toml");
+    std::fs::write(&config, "[models]\nencoder = \"vultus-slim-int8\"\n").expect("written");
+    let run = |runtime: &str, options: &[&std::ffi::OsStr]| {
+        let output = vultus()
+            .args(options)
+            .args(["replay", "--runtime", runtime, "--device", "cpu", "--results", "-"])
+            .arg(folder.path())
+            .assert()
+            .success();
+        support::parse(&String::from_utf8_lossy(&output.get_output().stdout))
+    };
+    let whole = run("tract", &[]);
+    let runtimes = ["tract", "ort"].into_iter().filter(|runtime| *runtime == "tract" || onnxruntime().is_some());
+    for runtime in runtimes {
+        let small = run(runtime, &["--config".as_ref(), config.as_ref()]);
+        assert!(small.header["models"].to_string().contains("vultus-slim-int8"), "{:?}", small.header);
+        let difference = largest_difference(&small, &whole);
+        assert!(0.0 < difference && difference < 0.15, "{runtime}: {difference}");
+    }
 }
 
 #[test]

@@ -9,19 +9,16 @@ Without --threads ONNX Runtime has as many as it likes, as in most such loops.
 Every set takes the frame of each camera nearest to the first camera's. Each frame is decoded, YuNet runs on it whole
 at 320 pixels' width, the best face is cut out, and the built-in encoder reads it; the views' logarithms are averaged.
 """
+
 import argparse
-import csv
-import json
 import math
 import pathlib
-import resource
-import time
 
 import cv2
 import numpy as np
 import onnxruntime
 
-CLASSES = ["angry", "disgusted", "afraid", "happy", "sad", "surprised", "neutral"]
+import take as takes
 
 
 def session(name, threads):
@@ -69,30 +66,16 @@ def main():
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--results")
     arguments = parser.parse_args()
-    take = arguments.take
-    cameras = [camera["name"] for camera in json.load(open(f"{take}/rig.json"))["cameras"]]
-    rows = {c: [{k: int(v) for k, v in r.items()} for r in csv.DictReader(open(f"{take}/{c}/timestamps.csv"))] for c in cameras}
     yunet, encoder = session("yunet_2023mar", arguments.threads), session("vultus-slim", arguments.threads)
-    results = open(arguments.results, "w") if arguments.results else None
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
-    for n, reference in enumerate(rows[cameras[0]]):
-        views, frames, logs = [], {}, []
-        for camera in cameras:
-            row = min(rows[camera], key=lambda r: abs(r["captured_ns"] - reference["captured_ns"]))
-            picture = cv2.imread(f"{take}/{camera}/{row['seq']:06d}.jpg")
-            frames[camera] = row["seq"]
-            score, box = detect(yunet, picture)
-            if box is None:
-                continue
-            p = read(encoder, picture, box)
-            logs.append(np.log(np.maximum(p, 1e-6)))
-            views.append({"camera": camera, "seq": row["seq"], "box": box.tolist(), "probabilities": dict(zip(CLASSES, map(float, p)))})
-        if results and views:
-            best = CLASSES[int(np.mean(logs, axis=0).argmax())]
-            results.write(json.dumps({"set": n, "frames": frames, "person": 1, "expression": best, "views": views}) + "\n")
-    after, sets = resource.getrusage(resource.RUSAGE_SELF), len(rows[cameras[0]])
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{sets} sets, {1e3 * cpu / sets:.1f} ms of CPU a set, {1e3 * (time.monotonic() - began) / sets:.1f} ms a set")
+
+    def look(file):
+        picture = cv2.imread(file)
+        _, box = detect(yunet, picture)
+        if box is None:
+            return None
+        return box.tolist(), dict(zip(takes.CLASSES, map(float, read(encoder, picture, box))))
+
+    takes.run(arguments.take, look, arguments.results)
 
 
 if __name__ == "__main__":

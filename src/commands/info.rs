@@ -1,7 +1,6 @@
 //! `vultus info TAKE`.
 
 mod bars;
-mod table;
 mod text;
 
 use std::io::Write;

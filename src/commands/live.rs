@@ -29,9 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     let mut config = args.options.apply(config);
-    if !args.camera.is_empty() {
-        config.camera = args.camera.iter().map(|text| camera(text)).collect();
-    }
+    choose(&args.camera, &mut config);
     let sources = open(&config)?;
     tracing::info!(
         "expressions are inferred here and nowhere else; what that means, and where it is unlawful: docs/guide/privacy.md"
@@ -49,6 +47,13 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
     session.run(&args.options, &config)
 }
 
+/// Takes the cameras that the command line names, if it names any.
+pub(super) fn choose(cameras: &[String], config: &mut Config) {
+    if !cameras.is_empty() {
+        config.camera = cameras.iter().map(|text| camera(text)).collect();
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     seconds_within(text, 0.001)
 }
@@ -59,13 +64,14 @@ fn camera(text: &str) -> vultus::config::Camera {
     vultus::config::Camera { id: id.to_owned(), name }
 }
 
+/// Opens the configured cameras.
 #[cfg(feature = "webcam")]
-fn open(config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
+pub(super) fn open(config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
     let cameras = vultus::capture::webcam::open_all(&config.camera, config.capture)?;
     Ok(cameras.into_iter().map(|camera| Box::new(camera) as _).collect())
 }
 
 #[cfg(not(feature = "webcam"))]
-fn open(_config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
+pub(super) fn open(_config: &Config) -> Result<Vec<Box<dyn Source>>, CaptureError> {
     Err(CaptureError::NoCamera)
 }

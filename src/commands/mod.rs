@@ -1,5 +1,6 @@
 //! The verbs of the command line: one file each, with its arguments, its help and what it does.
 
+mod bench;
 mod cameras;
 mod doctor;
 mod export;
@@ -13,6 +14,7 @@ mod results;
 mod session;
 mod signal;
 mod status;
+mod table;
 #[cfg(feature = "train")]
 mod train;
 
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use vultus::bench::BenchError;
 use vultus::capture::CaptureError;
 use vultus::config::{Config, ConfigError};
 use vultus::export::ExportError;
@@ -48,7 +51,7 @@ use train::code_of_training;
   vultus doctor                      what is wrong, and what to do
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 no camera or model, 4 budget missed,
-130 an export or repair was broken off (Ctrl-C)"
+130 a measurement, a training, an export or a repair was broken off (Ctrl-C)"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -82,6 +85,7 @@ enum Verb {
     Export(export::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     #[cfg(feature = "train")]
     Train(train::Args),
 }
@@ -110,6 +114,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Export(args) => export::run(args, &config),
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
+        Verb::Bench(args) => bench::run(args, config),
         #[cfg(feature = "train")]
         Verb::Train(args) => train::run(args, &config),
     }
@@ -184,7 +189,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         2
     } else if let Some(code) = code_of_training(error) {
         code
-    } else if matches!(error.downcast_ref(), Some(ExportError::BrokenOff))
+    } else if matches!(error.downcast_ref(), Some(BenchError::BrokenOff))
+        || matches!(error.downcast_ref(), Some(ExportError::BrokenOff))
         || matches!(error.downcast_ref(), Some(RepairError::BrokenOff { .. }))
     {
         130

@@ -49,8 +49,7 @@ pub(super) struct Options {
 impl Options {
     /// The configuration with what the command line says instead.
     pub(super) fn apply(&self, mut config: Config) -> Config {
-        config.inference.device = self.device.unwrap_or(config.inference.device);
-        config.inference.runtime = self.runtime.unwrap_or(config.inference.runtime);
+        config.inference = config.inference.with(self.runtime, self.device);
         config.serve.open &= !self.no_open;
         config.record.content = self.record_content.unwrap_or(config.record.content);
         config

@@ -30,14 +30,18 @@ pub(super) fn open(
         tracing::info!("the live page: {url}");
     }
     // A browser's command line can be read by every user of the machine: no token goes there.
-    if shows
-        && !is_open
+    show(&url, shows && !is_open);
+    Ok(served)
+}
+
+/// Opens `url` in a browser if that is wanted and there is a desktop.
+pub(super) fn show(url: &str, is_wanted: bool) {
+    if is_wanted
         && has_desktop()
-        && let Err(error) = open::that_detached(&url)
+        && let Err(error) = open::that_detached(url)
     {
         tracing::warn!("no browser could be opened ({error}): open the address yourself");
     }
-    Ok(served)
 }
 
 /// Whether there is a screen for a browser to open on.

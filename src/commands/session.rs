@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
 use vultus::capture::{Source, Stream};
 use vultus::config::Config;
 use vultus::frame::PerCamera;
@@ -14,7 +13,6 @@ use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::pipeline::health::Health;
-use vultus::pipeline::stop::Stop;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
 use vultus::record::{self, Recorder, Take};
@@ -26,10 +24,8 @@ use vultus::time::{Clock, Timestamp};
 use super::options::Options;
 use super::page;
 use super::results::Results;
+use super::signal::stop_on_signal;
 use super::status::{Show, Status};
-
-/// How long an end that was asked for may take before it can be forced.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How time passes in a session.
 #[derive(Clone, Copy, Debug)]
@@ -125,18 +121,7 @@ impl Session {
             let _ = options.record.as_ref().map(std::fs::remove_file);
         })?;
 
-        let stop = Stop::default();
-        let on_signal = stop.clone();
-        let mut asked_at: Option<Instant> = None;
-        let on_ctrl_c = move || {
-            // Asked again: whoever reads the results does not, and the end would wait for that. A key that bounces is no
-            // second request, for a take is being closed.
-            if *asked_at.get_or_insert_with(Instant::now) + PATIENCE < Instant::now() {
-                std::process::exit(130);
-            }
-            on_signal.request();
-        };
-        ctrlc::set_handler(on_ctrl_c).context("cannot listen for Ctrl-C")?;
+        let stop = stop_on_signal()?;
         let counters = Arc::new(Counters::new(names.len()));
         let period = streams.iter().map(|stream| stream.period).max().unwrap_or_default();
         let mut health = Health::new(period);

@@ -15,12 +15,13 @@ use super::ExportError;
 use super::mosaic::mosaic;
 use super::pictures::{picture, step};
 use super::tables::Records;
+use crate::config::DeviceChoice;
 use crate::face::detect::Detector;
 use crate::image::Image;
 use crate::image::decode::Decoder;
 use crate::image::encode::JpegEncoder;
+use crate::infer::Runtime;
 use crate::infer::manifest::Model;
-use crate::infer::{Placement, Runtime};
 use crate::record::{Take, TakeError, TakeFile, TakenFrame};
 use crate::scene::Rect;
 use crate::time::Timestamp;
@@ -175,7 +176,7 @@ impl Search {
         Ok(Self {
             file: TakeFile::open(&take.path)?,
             decoder: Decoder::new(usize::MAX)?,
-            detector: Detector::new(blur.runtime.session(blur.detector, Placement::ONE_THREAD)?, THRESHOLD),
+            detector: Detector::new(blur.runtime.session(blur.detector, DeviceChoice::Cpu)?, THRESHOLD),
             image: Image::default(),
         })
     }

@@ -5,8 +5,8 @@
 
 use crate::config;
 use crate::image::Image;
-use crate::image::warp::{Border, Layout, Similarity, warp};
-use crate::infer::manifest::{Channels, DETECTOR_OUTPUTS};
+use crate::image::upright::{Cutter, Placement};
+use crate::infer::manifest::DETECTOR_OUTPUTS;
 use crate::infer::{InferError, Session, Values};
 use crate::scene::{Landmarks, Point, Rect};
 
@@ -16,10 +16,10 @@ const STRIDES: [usize; 3] = [8, 16, 32];
 const PER_CELL: [usize; 4] = [1, 1, 4, 10];
 /// The detector's input must be a multiple of this.
 const GRID: usize = 32;
-/// What YuNet was trained on: blue, green, red, 0 to 255.
-const LAYOUT: Layout = Layout { channels: Channels::Bgr, mean: 0.0, std: 1.0 };
 /// Two boxes that overlap more than this are one face.
 pub(super) const SAME_FACE_IOU: f32 = 0.3;
+/// What is larger than so many pictures is no face: another model than YuNet may say anything.
+const LARGEST: f32 = 4.0;
 /// Candidates that overlap the best one more than this have a say in the face.
 const BLENDED_IOU: f32 = 0.5;
 
@@ -37,6 +37,8 @@ pub struct Detection {
 /// Finds faces; one per view, as its buffers are its own.
 pub struct Detector {
     session: Box<dyn Session>,
+    cutter: Cutter,
+    /// What YuNet was trained on: blue, green, red, 0 to 255.
     input: Vec<f32>,
     outputs: Vec<Values>,
     threshold: f32,
@@ -50,6 +52,7 @@ impl Detector {
     pub fn new(session: Box<dyn Session>, threshold: f32) -> Self {
         Self {
             session,
+            cutter: Cutter::default(),
             input: Vec::new(),
             outputs: vec![Values::new(); DETECTOR_OUTPUTS],
             threshold,
@@ -82,14 +85,16 @@ impl Detector {
         let (width, height) = (round_up(region.w), round_up(region.h));
 
         // Full-frame pixels a pixel of the input, then to the (perhaps smaller) decoded picture.
-        let (tx, ty) = image.here_from_full(region.x + scale * 0.5 - 0.5, region.y + scale * 0.5 - 0.5);
-        let picture_from_input = Similarity { a: scale * image.scale, b: 0.0, tx, ty };
+        let (left, top) = image.here_from_full(region.x + scale * 0.5 - 0.5, region.y + scale * 0.5 - 0.5);
         self.input.resize(3 * width * height, 0.0);
-        warp(image, picture_from_input, (width, height), Border::Black, LAYOUT, &mut self.input);
+        let placement = Placement { scale: scale * image.scale, left, top };
+        self.cutter.step(image, placement, (width, height), &mut self.input);
         self.session.run([1, 3, height, width], &self.input, &mut self.outputs)?;
         self.check_outputs(width * height)?;
 
-        self.decode(width, |x, y| Point { x: region.x + scale * x, y: region.y + scale * y }, scale);
+        let (picture_width, picture_height) = image.full_size();
+        let largest = LARGEST * picture_width.max(picture_height);
+        self.decode(width, |x, y| Point { x: region.x + scale * x, y: region.y + scale * y }, scale, largest);
         self.blend();
         Ok(&self.found)
     }
@@ -108,7 +113,7 @@ impl Detector {
     }
 
     /// Reads the candidates out of the outputs.
-    fn decode(&mut self, width: usize, full_from_input: impl Fn(f32, f32) -> Point, scale: f32) {
+    fn decode(&mut self, width: usize, full_from_input: impl Fn(f32, f32) -> Point, scale: f32, largest: f32) {
         self.candidates.clear();
         for (level, stride) in STRIDES.into_iter().enumerate() {
             let of_kind = |kind: usize| &self.outputs[kind * STRIDES.len() + level];
@@ -116,7 +121,7 @@ impl Detector {
             let columns = width / stride;
             for (cell, (class, object)) in classes.iter().zip(objects).enumerate() {
                 let score = (class.clamp(0.0, 1.0) * object.clamp(0.0, 1.0)).sqrt();
-                if score < self.threshold {
+                if score.is_nan() || score < self.threshold {
                     continue;
                 }
                 let (column, row) = ((cell % columns) as f32, (cell / columns) as f32);
@@ -125,6 +130,10 @@ impl Detector {
                 let b = &boxes[cell * 4..][..4];
                 let center = at(b[0], b[1]);
                 let (w, h) = (b[2].exp() * step * scale, b[3].exp() * step * scale);
+                let is_sound = center.x.is_finite() && center.y.is_finite() && w < largest && h < largest;
+                if !is_sound {
+                    continue;
+                }
                 let k = &points[cell * 10..][..10];
                 self.candidates.push(Detection {
                     rect: Rect { x: center.x - w / 2.0, y: center.y - h / 2.0, w, h },

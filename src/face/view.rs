@@ -2,8 +2,6 @@
 //!
 //! The live pipeline has one such chain a camera; training prepares its pictures with the very same.
 
-use std::time::{Duration, Instant};
-
 use super::align::{self, CutFormat};
 use super::appearance::Appearance;
 use super::associate::Candidate;
@@ -11,14 +9,15 @@ use super::detect::Detector;
 use super::pose::head_pose;
 use super::quality::{Evidence, quality};
 use super::track::Tracker;
-use crate::config;
+use crate::config::{self, DeviceChoice};
 use crate::frame::Frame;
 use crate::image::Image;
 use crate::image::decode::{DecodeError, Decoder};
 use crate::image::warp::Layout;
 use crate::infer::manifest::{Channels, Model};
-use crate::infer::{InferError, Placement, Runtime};
+use crate::infer::{InferError, Runtime};
 use crate::scene::{CUT_SIDE, FaceCuts, FaceView};
+use crate::time::{Spent, Stopwatch};
 
 /// Why a view cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +57,14 @@ pub struct Seen {
     pub took: ViewTimes,
 }
 
-/// How long the stages of one view took.
+/// What the stages of one view took.
 #[derive(Clone, Copy, Default)]
 #[allow(missing_docs, reason = "as in `StageTimes`")]
 pub struct ViewTimes {
-    pub decode: Duration,
-    pub find: Duration,
-    pub cut: Duration,
+    pub decode: Spent,
+    pub detect: Spent,
+    pub track: Spent,
+    pub align: Spent,
 }
 
 impl View {
@@ -80,7 +80,7 @@ impl View {
         cut: CutFormat,
         phase: u32,
     ) -> Result<Self, ViewError> {
-        let session = runtime.session(detector, Placement::ONE_THREAD).map_err(ViewError::Load)?;
+        let session = runtime.session(detector, DeviceChoice::Cpu).map_err(ViewError::Load)?;
         let mut detector = Detector::new(session, settings.threshold);
         detector.warm_up(settings).map_err(ViewError::Unfit)?;
         Ok(Self {
@@ -107,9 +107,13 @@ impl View {
             return Ok(());
         }
         seen.took.decode = watch.lap();
-        let tracks = tracker.step(image, frame.captured_at)?;
-        seen.took.find = watch.lap();
-        for track in tracks {
+        let is_search_due = tracker.follow(image, frame.captured_at)?;
+        seen.took.track = watch.lap();
+        if is_search_due {
+            tracker.search(image, frame.captured_at)?;
+            seen.took.detect = watch.lap();
+        }
+        for track in tracker.tracks() {
             let mut face = FaceView {
                 camera: frame.camera,
                 seq: frame.seq,
@@ -135,7 +139,7 @@ impl View {
             seen.looks.push(Appearance::of(image, face.rect));
             seen.faces.push(face);
         }
-        seen.took.cut = watch.lap();
+        seen.took.align = watch.lap();
         Ok(())
     }
 
@@ -186,22 +190,5 @@ impl Seen {
         self.looks.clear();
         self.cuts.clear();
         self.took = ViewTimes::default();
-    }
-}
-
-/// Measures one stretch after another.
-pub struct Stopwatch(Instant);
-
-impl Stopwatch {
-    /// One that runs from now on.
-    #[must_use]
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// The time since the last call, or since the start.
-    pub fn lap(&mut self) -> Duration {
-        let now = Instant::now();
-        now - std::mem::replace(&mut self.0, now)
     }
 }

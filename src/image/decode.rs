@@ -57,34 +57,37 @@ impl Decoder {
         // Raw frames shrink by whole steps: every `step`-th pixel of every `step`-th row.
         let step = (width / self.target_width).max(1);
         image.resize(width / step, height / step, 1.0 / step as f32);
-        let pixels = image.rgb.chunks_exact_mut(3).enumerate();
-        let (out_width, row) = (image.width, width);
-        let at = |n: usize| (n % out_width * step, n / out_width * step);
-        match frame.format {
-            PixelFormat::Yuyv => pixels.for_each(|(n, rgb)| {
-                let (x, y) = at(n);
-                let pair = (y * row + (x & !1)) * 2;
-                rgb.copy_from_slice(&rgb_from_yuv(bytes[pair + (x & 1) * 2], bytes[pair + 1], bytes[pair + 3]));
-            }),
-            PixelFormat::Nv12 => pixels.for_each(|(n, rgb)| {
-                let (x, y) = at(n);
-                let uv = row * height + y / 2 * row + (x & !1);
-                rgb.copy_from_slice(&rgb_from_yuv(bytes[y * row + x], bytes[uv], bytes[uv + 1]));
-            }),
-            PixelFormat::Rgb => pixels.for_each(|(n, rgb)| {
-                let (x, y) = at(n);
-                rgb.copy_from_slice(&bytes[(y * row + x) * 3..][..3]);
-            }),
-            PixelFormat::Bgr => pixels.for_each(|(n, rgb)| {
-                let (x, y) = at(n);
-                let bgr = &bytes[(y * row + x) * 3..][..3];
-                rgb.copy_from_slice(&[bgr[2], bgr[1], bgr[0]]);
-            }),
-            PixelFormat::Gray => pixels.for_each(|(n, rgb)| {
-                let (x, y) = at(n);
-                rgb.fill(bytes[y * row + x]);
-            }),
-            PixelFormat::Mjpeg => {}
+        let rows = image.rgb.chunks_exact_mut(image.width * 3).zip((0..).step_by(step));
+        for (row, y) in rows {
+            let line = |bytes_per_pixel: usize| &bytes[y * width * bytes_per_pixel..][..width * bytes_per_pixel];
+            let pixels = row.chunks_exact_mut(3).zip((0..).step_by(step));
+            match frame.format {
+                PixelFormat::Yuyv if step == 1 => {
+                    for (pixels, pair) in row.chunks_exact_mut(6).zip(line(2).chunks_exact(4)) {
+                        pixels[..3].copy_from_slice(&rgb_from_yuv(pair[0], pair[1], pair[3]));
+                        pixels[3..].copy_from_slice(&rgb_from_yuv(pair[2], pair[1], pair[3]));
+                    }
+                }
+                PixelFormat::Yuyv => pixels.for_each(|(rgb, x)| {
+                    let pair = &line(2)[(x & !1) * 2..][..4];
+                    rgb.copy_from_slice(&rgb_from_yuv(pair[(x & 1) * 2], pair[1], pair[3]));
+                }),
+                PixelFormat::Nv12 => {
+                    let (luma, chroma) = (line(1), &bytes[width * height + y / 2 * width..][..width]);
+                    pixels.for_each(|(rgb, x)| {
+                        let uv = &chroma[x & !1..][..2];
+                        rgb.copy_from_slice(&rgb_from_yuv(luma[x], uv[0], uv[1]));
+                    });
+                }
+                PixelFormat::Rgb if step == 1 => row.copy_from_slice(line(3)),
+                PixelFormat::Rgb => pixels.for_each(|(rgb, x)| rgb.copy_from_slice(&line(3)[x * 3..][..3])),
+                PixelFormat::Bgr => pixels.for_each(|(rgb, x)| {
+                    let bgr = &line(3)[x * 3..][..3];
+                    rgb.copy_from_slice(&[bgr[2], bgr[1], bgr[0]]);
+                }),
+                PixelFormat::Gray => pixels.for_each(|(rgb, x)| rgb.fill(line(1)[x])),
+                PixelFormat::Mjpeg => {}
+            }
         }
         Ok(())
     }
@@ -227,6 +230,38 @@ mod tests {
         ));
         let short = Frame::of_bytes(PixelFormat::Yuyv, 64, 64, vec![0; 64 * 64]);
         assert!(decode(&short, 640).expect_err("half is missing").to_string().contains("8192"));
+    }
+
+    #[test]
+    fn large_raw_pictures_shrink_by_whole_steps_in_every_format() {
+        // Twice as wide as wanted, and a little more: the last columns and rows are left out.
+        let (width, height) = (22, 10);
+        let value = |n: usize| ((n % width) * 9 + (n / width) * 3) as u8;
+        let pixels = width * height;
+        let gray = (0..pixels).map(value).collect();
+        let rgb = (0..pixels).flat_map(|n| [value(n), 7, 9]).collect();
+        let bgr = (0..pixels).flat_map(|n| [9, 7, value(n)]).collect();
+        let yuyv: Vec<u8> = (0..pixels).flat_map(|n| [value(n), 128]).collect();
+        let nv12 = (0..pixels).map(value).chain(std::iter::repeat_n(128, pixels / 2)).collect();
+        for (format, bytes) in [
+            (PixelFormat::Gray, gray),
+            (PixelFormat::Rgb, rgb),
+            (PixelFormat::Bgr, bgr),
+            (PixelFormat::Yuyv, yuyv),
+            (PixelFormat::Nv12, nv12),
+        ] {
+            let image = decode(&Frame::of_bytes(format, width as u32, height as u32, bytes), 10).expect("decodes");
+            assert_eq!((image.width, image.height, image.scale), (11, 5, 0.5), "{format}");
+            for (n, pixel) in image.rgb.chunks(3).enumerate() {
+                let luma = value(n / 11 * 2 * width + n % 11 * 2);
+                let expected = match format {
+                    PixelFormat::Gray => [luma; 3],
+                    PixelFormat::Rgb | PixelFormat::Bgr => [luma, 7, 9],
+                    _ => rgb_from_yuv(luma, 128, 128),
+                };
+                assert_eq!(pixel, expected, "{format}, pixel {n}");
+            }
+        }
     }
 
     #[test]

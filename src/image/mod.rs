@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod encode;
+pub mod upright;
 pub mod warp;
 
 /// An RGB picture, three bytes a pixel, rows without padding; its memory is used again from frame to frame.

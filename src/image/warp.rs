@@ -1,7 +1,8 @@
 //! Cuts a region out of a picture: turned, scaled, filtered, and laid out as a model wants it.
 //!
-//! The same function feeds the detector and the encoder, when serving and when training; training, whose pictures are
-//! grey already and are also squeezed, mirrored and bent, has two more ways into the same sampler.
+//! The same function feeds the encoder when serving and when training; training, whose pictures are grey already and are
+//! also squeezed, mirrored and bent, has two more ways into the same sampler. The detector's regions are never turned:
+//! [`upright`](super::upright) cuts them the same way, faster.
 
 use super::Image;
 use crate::infer::manifest::Channels;
@@ -209,7 +210,7 @@ pub fn warp_gray_bent(
 }
 
 /// Samples a side of each pixel of a cut-out of this scale.
-fn taps(scale: f32) -> usize {
+pub(super) fn taps(scale: f32) -> usize {
     (scale / 2.0).ceil().clamp(1.0, 8.0) as usize
 }
 
@@ -247,18 +248,20 @@ impl<const C: usize> Region<'_, C> {
 
 /// Coordinates are in fixed point: without SSE 4.1, which a portable x86-64 build may not assume, `floor` is a
 /// function call, and the loop took several times as long.
-const FRACTION_BITS: u32 = 20;
+pub(super) const FRACTION_BITS: u32 = 20;
 /// Bits of a bilinear weight; two weights and a pixel fill 24 bits, which `f32` holds exactly.
 const WEIGHT_BITS: u32 = 8;
+/// The sum of two pixels' weights.
+pub(super) const WEIGHT_ONE: f32 = (1 << WEIGHT_BITS) as f32;
 /// A sample of brightness 1.
-const SAMPLE_ONE: f32 = (1 << (2 * WEIGHT_BITS)) as f32;
+pub(super) const SAMPLE_ONE: f32 = WEIGHT_ONE * WEIGHT_ONE;
 
-fn fixed(coordinate: f32) -> i64 {
+pub(super) fn fixed(coordinate: f32) -> i64 {
     (f64::from(coordinate) * f64::from(1 << FRACTION_BITS)) as i64
 }
 
 /// The part of a coordinate behind the point, as a bilinear weight.
-fn weight(coordinate: i64) -> u32 {
+pub(super) fn weight(coordinate: i64) -> u32 {
     ((coordinate >> (FRACTION_BITS - WEIGHT_BITS)) & ((1 << WEIGHT_BITS) - 1)) as u32
 }
 

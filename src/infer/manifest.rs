@@ -175,10 +175,11 @@ struct Manifest {
 }
 
 const BUILT_IN_MANIFEST: &str = include_str!("../../models/manifest.toml");
-const BUILT_IN_FILES: [(&str, &[u8]); 3] = [
+const BUILT_IN_FILES: [(&str, &[u8]); 4] = [
     ("yunet_2023mar.onnx", include_bytes!("../../models/yunet_2023mar.onnx")),
     ("vultus-slim.onnx", include_bytes!("../../models/vultus-slim.onnx")),
     ("vultus-slim-rendered.onnx", include_bytes!("../../models/vultus-slim-rendered.onnx")),
+    ("vultus-slim-int8.onnx", include_bytes!("../../models/vultus-slim-int8.onnx")),
 ];
 
 /// The entries of a `manifest.toml`, in its order; their files are not read. None without entries.

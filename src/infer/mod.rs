@@ -47,8 +47,8 @@ pub type Values = Vec<f32>;
 
 /// A loaded model.
 pub trait Session: Send {
-    /// Runs the model on `input`, an NCHW batch of `shape`, and leaves the outputs in the order in which the
-    /// manifest names them.
+    /// Runs the model on `input`, an NCHW batch of `shape`, and leaves the outputs, which come empty or with what was in
+    /// them before, in the order in which the manifest names them.
     ///
     /// # Errors
     /// [`InferError::Run`].
@@ -56,20 +56,6 @@ pub trait Session: Send {
 
     /// Where it runs: `cpu`, `cuda`, `webgpu`…
     fn device(&self) -> &'static str;
-}
-
-/// How a session is to be run.
-#[derive(Clone, Copy, Debug)]
-pub struct Placement {
-    /// Where.
-    pub device: DeviceChoice,
-    /// Threads inside one run on the CPU.
-    pub threads: usize,
-}
-
-impl Placement {
-    /// On one thread of the CPU.
-    pub const ONE_THREAD: Self = Self { device: DeviceChoice::Cpu, threads: 1 };
 }
 
 /// The runtime that this process uses.
@@ -128,15 +114,15 @@ impl Runtime {
         }
     }
 
-    /// Loads `model`.
+    /// Loads `model`, to run on `device`; on the CPU on the thread that runs it, and no other.
     ///
     /// # Errors
     /// [`InferError::Load`], or [`InferError::NoGpu`] when a GPU was asked for and none can run it.
-    pub fn session(&self, model: &Model, placement: Placement) -> Result<Box<dyn Session>, InferError> {
+    pub fn session(&self, model: &Model, device: DeviceChoice) -> Result<Box<dyn Session>, InferError> {
         match self {
             #[cfg(feature = "ort")]
-            Self::Ort(library) => library.session(model, placement),
-            Self::Tract if placement.device == DeviceChoice::Gpu => {
+            Self::Ort(library) => library.session(model, device),
+            Self::Tract if device == DeviceChoice::Gpu => {
                 Err(InferError::NoGpu { tried: "the runtime tract has none".to_owned() })
             }
             Self::Tract => tract::TractSession::new(model).map(|session| Box::new(session) as _),

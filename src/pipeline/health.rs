@@ -15,8 +15,9 @@ const RECENT: usize = 300;
 #[allow(missing_docs, reason = "the fields of the scene of these names say it")]
 pub enum Measure {
     Decode,
-    Find,
-    Cut,
+    Detect,
+    Track,
+    Align,
     Encode,
     Fuse,
     Latency,
@@ -27,13 +28,14 @@ pub enum Measure {
 
 impl Measure {
     /// How many there are.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 
     /// All of them: the stages in order, then what concerns the set as a whole.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Decode,
-        Self::Find,
-        Self::Cut,
+        Self::Detect,
+        Self::Track,
+        Self::Align,
         Self::Encode,
         Self::Fuse,
         Self::Latency,
@@ -47,8 +49,9 @@ impl Measure {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
-            Self::Find => "find",
-            Self::Cut => "cut",
+            Self::Detect => "detect",
+            Self::Track => "track",
+            Self::Align => "align",
             Self::Encode => "encode",
             Self::Fuse => "fuse",
             Self::Latency => "latency",
@@ -58,13 +61,16 @@ impl Measure {
         }
     }
 
-    fn of(self, scene: &Scene) -> Duration {
+    /// That of a set.
+    #[must_use]
+    pub fn of(self, scene: &Scene) -> Duration {
         match self {
-            Self::Decode => scene.stages.decode,
-            Self::Find => scene.stages.find,
-            Self::Cut => scene.stages.cut,
-            Self::Encode => scene.stages.encode,
-            Self::Fuse => scene.stages.fuse,
+            Self::Decode => scene.stages.decode.wall,
+            Self::Detect => scene.stages.detect.wall,
+            Self::Track => scene.stages.track.wall,
+            Self::Align => scene.stages.align.wall,
+            Self::Encode => scene.stages.encode.wall,
+            Self::Fuse => scene.stages.fuse.wall,
             Self::Latency => scene.latency,
             Self::Wait => scene.waited,
             Self::Age => Duration::from_secs_f64(scene.age_ms.max(0.0) / 1e3),
@@ -105,20 +111,31 @@ impl Recent {
     }
 }
 
-/// The times of the whole run, in microseconds.
-struct Whole(Histogram<u32>);
+/// The times of a whole run, in microseconds to three digits.
+pub struct Whole(Histogram<u32>);
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Whole {
-    fn new() -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
         // One microsecond to a minute at three digits; a histogram with these bounds can always be made.
         Self(Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("the bounds are valid")))
     }
 
-    fn add(&mut self, time: Duration) {
+    /// Takes one in.
+    pub fn add(&mut self, time: Duration) {
         self.0.saturating_record((time.as_micros() as u64).max(1));
     }
 
-    fn quantiles(&self) -> Quantiles {
+    /// Their percentiles.
+    #[must_use]
+    pub fn quantiles(&self) -> Quantiles {
         let ms = |quantile| self.0.value_at_quantile(quantile) as f64 / 1e3;
         Quantiles { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), max: self.0.max() as f64 / 1e3 }
     }

@@ -14,6 +14,7 @@ mod feed;
 mod heads;
 pub mod health;
 pub mod latest;
+pub mod priority;
 mod recording;
 mod retrace;
 pub mod stop;
@@ -41,6 +42,7 @@ use crate::time::{Clock, Timestamp};
 use counters::Counters;
 use heads::Heads;
 use latest::Latest;
+use priority::Rank;
 use recording::Recording;
 use stop::Stop;
 use throttle::Throttle;
@@ -174,20 +176,23 @@ pub fn run(
     let (recording, taps) = Recording::new(&sources, shared);
     std::thread::scope(|scope| {
         // The recorder's thread is the last to end: it writes what the others have left.
-        let recorder = spawn(scope, shared, "record", move || {
+        let recorder = spawn(scope, shared, "record", Rank::Usual, move || {
             recording.run();
             Ok(())
         })?;
         let end_of_run = plan.recorder.end_of_run();
         let mut threads = Vec::new();
-        threads.push(spawn(scope, shared, "vision", move || see(vision, shared, &vision_parker))?);
-        threads.push(spawn(scope, shared, "output", move || hand_out(publish, shared, &output_parker))?);
+        let workers = vision.workers();
+        threads.push(spawn(scope, shared, "vision", Rank::Usual, move || {
+            workers.install(move || see(vision, shared, &vision_parker))
+        })?);
+        threads.push(spawn(scope, shared, "output", Rank::Usual, move || hand_out(publish, shared, &output_parker))?);
         match (&plan.pacing, plan.as_recorded) {
-            (_, Some(sets)) => threads.push(spawn(scope, shared, "sync", move || {
+            (_, Some(sets)) => threads.push(spawn(scope, shared, "sync", Rank::First, move || {
                 retrace::retrace(Heads::new(sources, pools, taps, shared), sets, shared, &feed_parker);
                 Ok(())
             })?),
-            (Pacing::AsFastAsPossible, None) => threads.push(spawn(scope, shared, "sync", move || {
+            (Pacing::AsFastAsPossible, None) => threads.push(spawn(scope, shared, "sync", Rank::First, move || {
                 feed::in_turn(Heads::new(sources, pools, taps, shared), matcher, shared, &feed_parker);
                 Ok(())
             })?),
@@ -196,13 +201,13 @@ pub fn run(
                 for ((source, pool), tap) in sources.into_iter().zip(pools).zip(taps) {
                     let (camera, lane) = capture::Camera::new(source, pool, tap, shared);
                     let name = camera.name();
-                    threads.push(spawn(scope, shared, &name, move || {
+                    threads.push(spawn(scope, shared, &name, Rank::First, move || {
                         camera.run();
                         Ok(())
                     })?);
                     lanes.push(lane);
                 }
-                threads.push(spawn(scope, shared, "sync", move || {
+                threads.push(spawn(scope, shared, "sync", Rank::First, move || {
                     feed::as_they_come(lanes, matcher, shared, &feed_parker);
                     Ok(())
                 })?);
@@ -222,11 +227,13 @@ fn spawn<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared<'_>,
     name: &str,
+    rank: Rank,
     body: impl FnOnce() -> Outcome + Send + 'scope,
 ) -> Result<Running<'scope>, PipelineError> {
     let stop = shared.plan.stop;
     let guarded = move || {
         let _guard = stop.on_panic();
+        rank.take();
         body().inspect_err(|_| stop.request())
     };
     let started = Builder::new().name(name.to_owned()).spawn_scoped(scope, guarded);

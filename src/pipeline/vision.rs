@@ -1,19 +1,23 @@
 //! All that happens to one set: decode, find, follow, cut (every view at once), encode in one batch, associate, fuse.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::face::associate::{Associator, Candidate};
-use crate::face::view::{Stopwatch, View, ViewError, ViewTimes};
+use crate::face::view::{Seen, View, ViewError, ViewTimes};
 use crate::frame::{Frame, FrameSet, PixelFormat};
 use crate::fuse::{Fuser, ReadFace};
 use crate::image::decode::DecodeError;
 use crate::infer::manifest::{ManifestError, Models};
-use crate::infer::{InferError, Placement, Runtime};
+use crate::infer::{InferError, Runtime};
 use crate::scene::{Scene, StageTimes};
+use crate::time::{Spent, Stopwatch};
+
+/// Sessions that share the encoder's batch on the CPU: sets of more faces are rare, and each takes memory.
+const MOST_SHARES: usize = 8;
 
 /// Why the stages cannot be set up, or went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,7 @@ pub struct Vision {
     /// Whether the faces are to be in the scene as pictures.
     pub cuts_faces: bool,
     views: Vec<View>,
-    workers: rayon::ThreadPool,
+    workers: Arc<rayon::ThreadPool>,
     encoder: Encoder,
     associator: Associator,
     fuser: Fuser,
@@ -58,23 +62,21 @@ impl Vision {
         cameras: usize,
         stills: bool,
     ) -> Result<Self, VisionError> {
-        let threads = config
-            .inference
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+        let threads = config.inference.threads();
         let workers = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.min(cameras.max(1)))
+            .num_threads(threads.min(cameras.max(MOST_SHARES)))
             .thread_name(|n| format!("vision {n}"))
             .build()?;
-        let placement = Placement { device: config.inference.device, threads };
-        let mut encoder = Encoder::new(runtime.session(&models.encoder, placement)?, &models.encoder)?;
-        encoder.warm_up(cameras).map_err(VisionError::Unfit)?;
+        let session = runtime.session(&models.encoder, config.inference.device)?;
+        let mut encoder = Encoder::new(session, &models.encoder)?;
+        encoder.share(runtime, &models.encoder, threads.min(MOST_SHARES))?;
+        workers.install(|| encoder.warm_up(cameras)).map_err(VisionError::Unfit)?;
         let view = |n: usize| View::new(runtime, &models.detector, config.detection, encoder.cut(), n as u32);
         let views = (0..cameras).map(view).collect::<Result<_, _>>()?;
         Ok(Self {
             cuts_faces: false,
             views,
-            workers,
+            workers: Arc::new(workers),
             encoder,
             associator: Associator::default(),
             fuser: Fuser::new(config.fusion, config.smoothing),
@@ -90,6 +92,12 @@ impl Vision {
         self.encoder.device()
     }
 
+    /// The threads that [`Vision::step`] works on. Whoever calls it on one of them saves the way there and back.
+    #[must_use]
+    pub fn workers(&self) -> Arc<rayon::ThreadPool> {
+        self.workers.clone()
+    }
+
     /// Fills `scene` with what `set` shows; its times of publication are left to the caller. Frames that cannot be
     /// decoded are left out; [`Vision::unreadable`] names them.
     ///
@@ -99,19 +107,12 @@ impl Vision {
         if self.stills {
             self.forget();
         }
-        let Self { views, workers, encoder, associator, fuser, candidates, read, .. } = self;
-        workers.install(|| {
-            views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| view.step(frame.as_ref()))
-        })?;
-
+        self.workers().install(|| self.look(set))?;
+        let Self { views, encoder, associator, fuser, candidates, read, .. } = self;
+        let logits = encoder.readings().logits;
         let mut watch = Stopwatch::start();
         candidates.clear();
-        for seen in views.iter().map(View::seen) {
-            encoder.push(&seen.cuts);
-            candidates.extend(seen.candidates());
-        }
-        let logits = encoder.step()?.logits;
-        let encode = watch.lap();
+        candidates.extend(views.iter().map(View::seen).flat_map(Seen::candidates));
         let people = associator.step(set.at, candidates);
         let faces = views.iter().flat_map(|view| &view.seen().faces);
         read.clear();
@@ -121,14 +122,15 @@ impl Vision {
             person: *person,
         }));
         fuser.step(set.at, read, &mut scene.people);
-        let slowest = |stage: fn(&ViewTimes) -> Duration| {
-            views.iter().map(|view| stage(&view.seen().took)).max().unwrap_or_default()
+        let together = |stage: fn(&ViewTimes) -> Spent| {
+            views.iter().map(|view| stage(&view.seen().took)).fold(Spent::default(), Spent::beside)
         };
         scene.stages = StageTimes {
-            decode: slowest(|took| took.decode),
-            find: slowest(|took| took.find),
-            cut: slowest(|took| took.cut),
-            encode,
+            decode: together(|took| took.decode),
+            detect: together(|took| took.detect),
+            track: together(|took| took.track),
+            align: together(|took| took.align),
+            encode: encoder.spent(),
             fuse: watch.lap(),
         };
 
@@ -153,6 +155,17 @@ impl Vision {
         };
         scene.frames.extend(views.iter().zip(&set.views[..]).map(analysed));
         scene.file = set.reference_frame().and_then(|frame| frame.file.clone());
+        Ok(())
+    }
+
+    /// Looks at every view, then at all faces at once.
+    fn look(&mut self, set: &FrameSet) -> Result<(), InferError> {
+        let Self { views, encoder, .. } = self;
+        views.par_iter_mut().zip(&set.views[..]).try_for_each(|(view, frame)| view.step(frame.as_ref()))?;
+        for seen in views.iter().map(View::seen) {
+            encoder.push(&seen.cuts);
+        }
+        encoder.step()?;
         Ok(())
     }
 

@@ -43,6 +43,7 @@ pub use address::{Listener, ServeError};
 use crate::capture::Stream;
 use crate::pipeline::counters::Counters;
 use crate::pipeline::health::Health;
+use crate::pipeline::priority::Rank;
 use crate::record::Recorder;
 use crate::results::Header;
 use crate::rig::{CalibratedCamera, Rig};
@@ -135,6 +136,7 @@ impl Server {
         let runtime = runtime.map_err(ServeError::Start)?;
         let socket = listener.socket;
         let serve = move || {
+            Rank::Last.take();
             runtime.block_on(async {
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
@@ -181,6 +183,13 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.board.end();
     }
+}
+
+/// Serves `router` on `listener`, behind the same guard as the live page.
+pub(crate) async fn guarded(listener: Listener, router: Router) -> io::Result<()> {
+    let guard = axum::middleware::from_fn_with_state(Arc::new(listener.guard), guard::guard);
+    accept(TcpListener::from_std(listener.socket)?, router.layer(guard)).await;
+    Ok(())
 }
 
 async fn accept(socket: TcpListener, router: Router) {

@@ -15,10 +15,10 @@ use super::network::Network;
 use super::onnx;
 use super::report::card::Card;
 use super::trainer::{Reading, read_pixels};
-use crate::config;
+use crate::config::{self, DeviceChoice};
 use crate::encode::Encoder;
 use crate::infer::manifest::{self, Channels, Input, ManifestError, Model, Models, Role, Values};
-use crate::infer::{InferError, Placement, Runtime};
+use crate::infer::{InferError, Runtime};
 use crate::scene::Expression;
 
 /// How far the exported model may be from the network, along each axis of the embedding and in class scores (of scores above
@@ -92,7 +92,7 @@ impl<'a> Check<'a> {
     /// Whether `model`, whose class scores are divided by `temperature`, says the same.
     fn pass(&self, model: &Model, temperature: f32) -> Result<(), ExportError> {
         let Self { runtime, pixels, readings } = self;
-        let mut encoder = Encoder::new(runtime.session(model, Placement::ONE_THREAD)?, model)?;
+        let mut encoder = Encoder::new(runtime.session(model, DeviceChoice::Cpu)?, model)?;
         encoder.push(pixels);
         let said = encoder.step()?;
         let scores = readings.iter().flat_map(|reading| &reading.logits);

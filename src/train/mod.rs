@@ -27,7 +27,6 @@ pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod onnx;
-pub mod plot;
 pub mod prepare;
 pub mod recipe;
 pub mod regions;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// `/api/state` as docs/reference has it: the same keys, and values of the same kinds.
 pub fn of_state() -> Value {
     let times = json!({"p50": 1.1, "p95": 1.1, "p99": 1.1, "max": 1.1});
-    let names = ["decode", "find", "cut", "encode", "fuse", "latency", "wait", "age", "skew"];
+    let names = ["decode", "detect", "track", "align", "encode", "fuse", "latency", "wait", "age", "skew"];
     let times: serde_json::Map<_, _> = names.map(|name| (name.to_owned(), times.clone())).into_iter().collect();
     let dropped = json!({"late": 1, "corrupt": 0, "stale": 2, "ring_full": 0, "record": 0});
     let camera = json!({

@@ -2,8 +2,8 @@
 
 use vultus::config::Config;
 use vultus::config::RuntimeChoice;
+use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
-use vultus::infer::{Placement, Runtime};
 use vultus::time::monotonic_now;
 
 use super::Check;
@@ -51,8 +51,7 @@ fn models(config: &Config) -> (Check, Option<Models>) {
 
 /// Where the encoder would run.
 fn encoder(runtime: &Runtime, models: &Models, config: &Config) -> Check {
-    let placement = Placement { device: config.inference.device, ..Placement::ONE_THREAD };
-    match runtime.session(&models.encoder, placement) {
+    match runtime.session(&models.encoder, config.inference.device) {
         Ok(session) => Check::ok(format!("encoder: would run on {} ({})", session.device(), runtime.name())),
         Err(error) => Check::fail("encoder: cannot run", error.to_string()),
     }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use vultus::record::{as_argument, time_left};
 use vultus::survey::{CameraSurvey, Count, PeopleSurvey, RunSurvey, SetsSurvey, Spread, Survey};
 
-use super::{bars, table};
+use super::bars;
+use crate::commands::table;
 
 /// No line is longer, in characters.
 const WIDTH: usize = 100;

@@ -8,7 +8,7 @@ use vultus::infer::manifest::Models;
 use vultus::train::datasets::DatasetSpec;
 use vultus::train::evaluate::Evaluator;
 
-use super::material::{follow, threads};
+use super::material::follow;
 
 /// Evaluate an exported model on data sets, through the live pipeline's own decoding, finding, aligning and encoding
 #[derive(clap::Args)]
@@ -40,8 +40,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let models = Models::of_file(&args.model)?;
     let runtime = Runtime::start(args.runtime.unwrap_or(config.inference.runtime))?;
-    let evaluator =
-        Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
+    let evaluator = Evaluator {
+        models: &models,
+        runtime: &runtime,
+        detection: config.detection,
+        threads: config.inference.threads(),
+    };
     for set in &args.data {
         let evaluation = follow(|on_progress| evaluator.evaluate(set, on_progress))?;
         let mut out = std::io::stdout();

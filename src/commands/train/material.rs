@@ -66,7 +66,7 @@ impl Options {
             runtime: &runtime,
             detector: &models.detector,
             detection: config.detection,
-            threads: threads(config),
+            threads: config.inference.threads(),
             cache: cache.as_deref(),
         };
         let prepared = sets.iter().map(|set| {
@@ -106,12 +106,6 @@ fn machine(device: &Device) -> String {
     let cores = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
     let gpu = device::gpu_name(device).map_or_else(String::new, |gpu| format!(", trained on {gpu}"));
     format!("{cores} of {model}, {}{gpu}", std::env::consts::OS)
-}
-
-/// Pictures that are looked at side by side.
-pub(super) fn threads(config: &Config) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    config.inference.threads.unwrap_or_else(cores)
 }
 
 /// Does `work`, and shows how far it is.

@@ -17,7 +17,7 @@ use vultus::train::run::{Parts, Run, RunError, default_folder, sets};
 use vultus::train::trainer::{StageName, Watch};
 
 use super::dashboard::Dashboard;
-use super::material::{Options, check_unlearnt, follow, provenance, threads};
+use super::material::{Options, check_unlearnt, follow, provenance};
 use crate::commands::signal::stop_on_signal;
 
 /// Follow a recipe from its data to a model: pre-train, fine-tune, evaluate, export
@@ -202,8 +202,12 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
         Export { graph: &graph, weights: Some(&weights), card: &card, check: &check }.write(&folder.join("model"))
     };
     let models = write_model(Vec::new())?;
-    let evaluator =
-        Evaluator { models: &models, runtime: &runtime, detection: config.detection, threads: threads(config) };
+    let evaluator = Evaluator {
+        models: &models,
+        runtime: &runtime,
+        detection: config.detection,
+        threads: config.inference.threads(),
+    };
     let evaluations = args.evaluate.iter().map(|set| follow(|on_progress| evaluator.evaluate(set, on_progress)));
     let mut all = model::evaluations(&network, temperature, faces, apart, &recipe.name, &models.encoder.sha256);
     for evaluation in evaluations {

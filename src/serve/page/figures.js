@@ -3,8 +3,9 @@
 /** [key in `times_ms`, what it is] in the order of the pipeline. */
 export const TIMES = [
   ["decode", "Camera bytes to picture. Views run side by side: this is the slowest view's."],
-  ["find", "Detecting and following the faces, the slowest view's."],
-  ["cut", "Aligning the faces and judging their quality, the slowest view's."],
+  ["detect", "Searching the whole picture for faces, now and then; the slowest view's."],
+  ["track", "Following the known faces, the slowest view's."],
+  ["align", "Aligning the faces and judging their quality, the slowest view's."],
   ["encode", "The model: one batch for all faces of all views."],
   ["fuse", "Finding who is who among the views, fusing them, smoothing over time."],
   ["latency", "The pipeline's own time: from the set being complete to its result."],

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Provenance;
-use crate::train::plot::{Plot, PlotError};
+use crate::plot::{Plot, PlotError};
 use crate::train::study::Cell;
 use outcome::Outcome;
 

@@ -2,8 +2,8 @@
 
 use super::Comparison;
 use super::outcome::{Outcome, distinct, of, recipes, shares, views};
+use crate::plot::{self, Bar, BarGroup, Curve, Plot, PlotError, Sample, Scale, Titles};
 use crate::train::metrics::{Answer, Counts, reliability};
-use crate::train::plot::{self, Bar, BarGroup, Curve, Plot, PlotError, Sample, Scale, Titles};
 use crate::train::report::Spread;
 use crate::train::study::Condition;
 

@@ -3,10 +3,14 @@
 //! All have one look: a title to the left, the legend below it, labelled axes with units, colours that colour-blind people
 //! can tell apart (after Okabe and Ito, 2008), a white ground.
 
+#[cfg(feature = "train")]
 mod bars;
+#[cfg(feature = "train")]
 mod confusion;
 mod curves;
+#[cfg(feature = "train")]
 mod log;
+#[cfg(feature = "train")]
 mod reliability;
 
 use plotters::coord::Shift;
@@ -14,10 +18,14 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+#[cfg(feature = "train")]
 pub use bars::{Bar, BarGroup, bars};
+#[cfg(feature = "train")]
 pub use confusion::confusion;
 pub use curves::{Curve, Sample, Scale, Titles, curves};
+#[cfg(feature = "train")]
 pub use log::log_curves;
+#[cfg(feature = "train")]
 pub use reliability::reliability;
 
 /// Why a plot cannot be drawn.
