@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,14 @@ pub struct Sync {
 impl Default for Sync {
     fn default() -> Self {
         Self { transport_allowance_ms: 10.0 }
+    }
+}
+
+impl Sync {
+    /// By how much the time that frames take to arrive may scatter.
+    #[must_use]
+    pub fn transport_allowance(&self) -> Duration {
+        Duration::from_secs_f64(self.transport_allowance_ms / 1e3)
     }
 }
 

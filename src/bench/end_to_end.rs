@@ -65,7 +65,7 @@ pub fn run(
     let ends = Stop::default();
     let plan = Plan {
         pacing: Pacing::RealTime(clock.clone()),
-        transport_allowance: Duration::from_secs_f64(config.sync.transport_allowance_ms / 1e3),
+        transport_allowance: config.sync.transport_allowance(),
         offsets_ns: names.iter().map(|_| 0).collect(),
         starts_at,
         ends_at: Some(starts_at + lasts),

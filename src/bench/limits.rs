@@ -35,29 +35,18 @@ fn within(name: &str, key: &str) -> String {
     if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") }
 }
 
-/// All numbers in `value`.
-fn gathered(value: &Value) -> Numbers {
-    fn gather(name: &str, value: &Value, numbers: &mut Numbers) {
-        match value {
-            Value::Number(number) => numbers.extend(number.as_f64().map(|number| (name.to_owned(), number))),
-            Value::Object(values) => {
-                values.iter().for_each(|(key, value)| gather(&within(name, key), value, numbers));
-            }
-            _ => {}
-        }
-    }
-    let mut numbers = Numbers::new();
-    gather("", value, &mut numbers);
-    numbers
-}
-
-/// The names of all numbers in `value`, and of those that are not known.
-fn names(name: &str, value: &Value) -> Vec<String> {
+/// All numbers in `value`, and `None` for those that are not known.
+fn leaves(name: &str, value: &Value) -> Vec<(String, Option<f64>)> {
     match value {
-        Value::Number(_) | Value::Null => vec![name.to_owned()],
-        Value::Object(values) => values.iter().flat_map(|(key, value)| names(&within(name, key), value)).collect(),
+        Value::Number(_) | Value::Null => vec![(name.to_owned(), value.as_f64())],
+        Value::Object(values) => values.iter().flat_map(|(key, value)| leaves(&within(name, key), value)).collect(),
         _ => Vec::new(),
     }
+}
+
+/// All numbers in `value` that are known.
+fn gathered(value: &Value) -> Numbers {
+    leaves("", value).into_iter().filter_map(|(name, number)| Some((name, number?))).collect()
 }
 
 /// The first thing in `value` that is neither a number nor a table.
@@ -112,15 +101,13 @@ impl Budget {
     /// # Errors
     /// [`LimitsError::Unknown`].
     pub fn missed(&self, figures: &impl Serialize) -> Result<Vec<Missed>, LimitsError> {
-        let value = value_of(figures)?;
-        let found = gathered(&value);
+        let found = leaves("", &value_of(figures)?);
         let mut missed = Vec::new();
         for (key, limit) in &self.0 {
-            let is = found.iter().find(|(name, _)| name == key).map(|(_, number)| *number);
-            let is_null = value.pointer(&format!("/{}", key.replace('.', "/"))).is_some_and(Value::is_null);
-            if is.is_none() && !is_null {
-                return Err(LimitsError::Unknown { key: key.clone(), known: names("", &value).join(", ") });
-            }
+            let Some(&(_, is)) = found.iter().find(|(name, _)| name == key) else {
+                let known: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(LimitsError::Unknown { key: key.clone(), known: known.join(", ") });
+            };
             if is.is_none_or(|is| is > *limit) {
                 missed.push(Missed { figure: key.clone(), limit: *limit, is });
             }

@@ -126,7 +126,7 @@ pub fn run(load: Load<'_>) -> Result<Figures, BenchError> {
     let ends = Stop::default();
     let plan = Plan {
         pacing: Pacing::RealTime(Clock::replay(starts_at, 1.0)),
-        transport_allowance: Duration::from_secs_f64(config.sync.transport_allowance_ms / 1e3),
+        transport_allowance: config.sync.transport_allowance(),
         offsets_ns: names.iter().map(|_| 0).collect(),
         starts_at,
         ends_at: Some(starts_at + WARM_UP + lasts),

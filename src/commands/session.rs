@@ -144,7 +144,7 @@ impl Session {
         };
         let plan = Plan {
             pacing,
-            transport_allowance: Duration::from_secs_f64(config.sync.transport_allowance_ms / 1e3),
+            transport_allowance: config.sync.transport_allowance(),
             offsets_ns,
             starts_at,
             ends_at: self.ends_after.map(|duration| starts_at + duration),

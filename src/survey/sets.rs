@@ -87,7 +87,7 @@ pub(super) fn would_be(views: &[TakenView]) -> Vec<SetNote> {
         frames.extend((0..view.frames.len()).filter_map(|n| Some((view.plays_at(n)?, camera, n))));
     }
     frames.sort_unstable();
-    let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
+    let allowance = Config::default().sync.transport_allowance();
     let Some(&(start, ..)) = frames.first() else { return Vec::new() };
     let matcher = Matcher::new(&timings, allowance, start);
     let frames = frames.into_iter().map(|(_, camera, n)| frame(&views[camera], camera, n));

@@ -84,7 +84,7 @@ fn sets_of(recording: Recording, lost: &mut Vec<Lost>) -> impl Iterator<Item = F
     let sources = recording.sources.iter().zip(offsets);
     let timings: Vec<Timing> =
         sources.map(|(source, offset_ns)| Timing { period: source.stream().period, offset_ns }).collect();
-    let allowance = Duration::from_secs_f64(Config::default().sync.transport_allowance_ms / 1e3);
+    let allowance = Config::default().sync.transport_allowance();
     let matcher = Matcher::new(&timings, allowance, recording.starts_at);
     sets_in_turn(matcher, recording.starts_at, in_order_of_arrival(recording.sources, lost))
 }
