@@ -12,6 +12,8 @@
 
 pub mod bench;
 
+pub mod calibrate;
+
 pub mod serve;
 
 #[cfg(feature = "train")]
@@ -41,13 +43,13 @@ pub mod image;
 
 pub mod results;
 
+pub mod rig;
+
 pub mod scene;
 
 pub mod frame;
 
 pub mod infer;
-
-pub mod rig;
 
 pub mod config;
 

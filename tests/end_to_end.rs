@@ -6,120 +6,34 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use support::browser::Browser;
+use support::screen::{BRIGHT, DARK, READOUT, Watcher, connect, draw};
 use support::{until, vultus};
-use tungstenite::client::IntoClientRequest;
-use tungstenite::http::HeaderValue;
-use tungstenite::{Message, WebSocket};
-use vultus::bench::end_to_end::run;
+use tungstenite::WebSocket;
+use vultus::bench::end_to_end::{GAPS, run};
 use vultus::bench::flash::LEARNT_FROM;
-use vultus::bench::screen::Screen;
-use vultus::capture::{CaptureError, Event, Source, Stream};
 use vultus::config::{Config, RuntimeChoice};
-use vultus::frame::{CameraId, Frame, FramePool, PixelFormat, StampKind};
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::stop::Stop;
-use vultus::time::{Timestamp, monotonic_now};
-
-const PERIOD: Duration = Duration::from_millis(10);
-/// From the exposure to the frame's arrival.
-const READOUT: Duration = Duration::from_millis(5);
-const SIDE: u32 = 64;
-const DARK: u8 = 40;
-const BRIGHT: u8 = 200;
-
-/// A camera that sees nothing but the screen.
-struct Watcher {
-    stream: Stream,
-    is_bright: Arc<AtomicBool>,
-    due: Timestamp,
-    seq: u64,
-}
-
-impl Watcher {
-    fn boxed(is_bright: Arc<AtomicBool>) -> Box<dyn Source> {
-        let stream = Stream {
-            camera: CameraId(0),
-            name: "watcher".into(),
-            description: String::new(),
-            period: PERIOD,
-            stamp: StampKind::Device,
-            frame_bytes: (SIDE * SIDE) as usize,
-        };
-        Box::new(Self { stream, is_bright, due: monotonic_now(), seq: 0 })
-    }
-}
-
-fn wait_until(due: Timestamp) {
-    std::thread::sleep(due.since(monotonic_now()));
-}
-
-impl Source for Watcher {
-    fn stream(&self) -> &Stream {
-        &self.stream
-    }
-
-    fn next(&mut self, pool: &FramePool) -> Result<Event, CaptureError> {
-        self.due = self.due + PERIOD;
-        wait_until(self.due);
-        let captured_at = monotonic_now();
-        let level = if self.is_bright.load(Ordering::SeqCst) { BRIGHT } else { DARK };
-        wait_until(captured_at + READOUT);
-        let Some(bytes) = pool.copy(&[level; (SIDE * SIDE) as usize]) else { return Ok(Event::NoBuffer) };
-        self.seq += 1;
-        Ok(Event::Frame(Frame {
-            camera: self.stream.camera,
-            seq: self.seq,
-            captured_at,
-            received_at: monotonic_now(),
-            bytes,
-            ..Frame::of_bytes(PixelFormat::Gray, SIDE, SIDE, Vec::new())
-        }))
-    }
-
-    fn reopen(&mut self) -> Result<(), CaptureError> {
-        Ok(())
-    }
-}
+use vultus::serve::screen::Screen;
 
 fn screen() -> Screen {
-    Screen::serve(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port")
-}
-
-/// Opens the page's socket as a page of `origin` would.
-fn connect(screen: &Screen, origin: &str) -> tungstenite::Result<WebSocket<std::net::TcpStream>> {
-    let address = screen.url.trim_start_matches("http://").trim_end_matches('/');
-    let mut request = format!("ws://{address}/flashes").into_client_request().expect("an address");
-    request.headers_mut().insert("Origin", HeaderValue::from_str(origin).expect("a header"));
-    let stream = std::net::TcpStream::connect(address).expect("it listens");
-    tungstenite::client(request, stream).map(|(socket, _)| socket).map_err(|error| match error {
-        tungstenite::HandshakeError::Failure(error) => error,
-        tungstenite::HandshakeError::Interrupted(_) => unreachable!("the stream blocks"),
-    })
+    Screen::serve(SocketAddr::from(([127, 0, 0, 1], 0)), GAPS).expect("a free port")
 }
 
 #[test]
 fn from_the_screen_to_the_result_is_told() {
     let screen = screen();
     let is_bright = Arc::new(AtomicBool::new(false));
-    let mut page = connect(&screen, screen.url.trim_end_matches('/')).expect("the page's own");
-    let shown = is_bright.clone();
-    let draws = std::thread::spawn(move || {
-        while let Ok(Message::Text(word)) = page.read() {
-            shown.store(word.as_str() == "bright", Ordering::SeqCst);
-            if page.send(Message::text("16.7")).is_err() {
-                break;
-            }
-        }
-    });
+    let draws = draw(&screen, is_bright.clone());
     let config = Config::default();
     let models = Models::load(None).expect("the built-in models");
     let runtime = Runtime::start(RuntimeChoice::Tract).expect("tract is always there");
-    let sources = vec![Watcher::boxed(is_bright)];
+    let sources = vec![Watcher::boxed("watcher", is_bright, Duration::ZERO)];
     let lasts = Duration::from_secs(6);
     let parts = (&config, &models, &runtime);
     let figures = run(sources, parts, &screen, lasts, &Stop::default(), |_, _| {}).expect("it runs");

@@ -10,7 +10,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use support::browser::{Browser, ESCAPE};
@@ -384,7 +383,7 @@ fn the_pictures_of_the_page_for_the_readme() {
         for scheme in ["light", "dark"] {
             page.prefer(scheme);
             page.until("the page follows the system", || body(page, "theme") == scheme);
-            keep(&format!("live-page-{scheme}.png"), &page.screenshot());
+            support::visit::keep(&format!("live-page-{scheme}.png"), &page.screenshot());
         }
     });
 }
@@ -394,14 +393,4 @@ fn held_down(key: &str) -> String {
     format!(
         "document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', repeat: true, bubbles: true, cancelable: true}}))"
     )
-}
-
-/// Into the target folder, and where it is wanted into the documents.
-fn keep(name: &str, png: &[u8]) {
-    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), png).expect("written");
-    if std::env::var_os("VULTUS_UPDATE_PICTURES").is_some_and(|value| value == "1") {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
-        std::fs::create_dir_all(&folder).expect("made");
-        std::fs::write(folder.join(name), png).expect("written");
-    }
 }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use nalgebra::{Isometry3, Vector3};
 use serde_json::Value;
 use support::{replay, take, vultus, without_times};
 
@@ -131,6 +132,33 @@ fn a_rigs_offsets_shift_the_matching_and_its_name_is_in_the_header() {
     // cam3 runs half a period behind the others: with 12 ms taken off its stamps it is nearly in step.
     let (before, after) = (median_skew(&plain), median_skew(&rigged));
     assert!(after < before - 5.0, "{before} ms, then {after} ms");
+}
+
+#[test]
+fn a_rig_tells_who_is_who_by_place_and_is_watched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |rig: &str| {
+        let file = folder.path().join("rig.toml");
+        fs::write(&file, rig).expect("written");
+        let args = ["replay", "--headless", "--results", "-", "--as-fast-as-possible", "--rig"];
+        let output = support::vultus().args(args).arg(&file).assert().success();
+        let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        (support::parse(&String::from_utf8_lossy(&output.get_output().stdout)), said)
+    };
+    let (plain, rig) = (replay([FAST]), support::rig::of_the_take());
+    assert_eq!(plain.header["identity"], "appearance");
+    let (results, said) = run(&rig);
+    assert_eq!(results.header["identity"], "geometry");
+    assert!(said.contains("rig      good"), "{said}");
+    assert!(results.rows.iter().all(|row| row["person"].is_null() || row["person"] == 1), "there is one person");
+
+    // A camera that was tilted by three degrees since it was calibrated.
+    let mut cameras = vultus::rig::Rig::parse(&rig, Path::new("rig.toml")).expect("a rig").cameras;
+    let tilted = Isometry3::rotation(Vector3::x() * 3.0_f64.to_radians()) * cameras[1].camera_from_world();
+    cameras[1].rotation = tilted.rotation.scaled_axis().into();
+    cameras[1].translation = tilted.translation.vector.into();
+    let (_, said) = run(&vultus::rig::Rig::text_of(&cameras, &Default::default()).expect("a rig"));
+    assert!(said.contains("rig      calibrate again") && said.contains("cam1"), "{said}");
 }
 
 #[test]

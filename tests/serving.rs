@@ -251,6 +251,10 @@ fn the_state_has_all_that_the_page_shows() {
     let matrix = json!([row, row, row]);
     let camera = json!({"name": "", "size": [1, 1], "matrix": matrix, "rotation": matrix, "translation": row});
     assert_like(&rig, &json!({"path": "", "cameras": [camera, camera, camera, camera]}), "rig");
+    assert_eq!(with_rig.state()["identity"], "geometry");
+    until("faces are compared with the rig", || with_rig.state()["drift"].is_object());
+    let drift = with_rig.state()["drift"].take();
+    assert_like(&drift, &json!({"cameras": ["", ""], "epipolar_px": 1.0, "verdict": ""}), "drift");
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::flash::{Flashes, Glimpse, Seen};
-use super::screen::Screen;
 use super::{BenchError, ended_by};
 use crate::capture::Source;
 use crate::config::Config;
@@ -23,8 +22,11 @@ use crate::pipeline::vision::Vision;
 use crate::pipeline::{self, Pacing, Plan};
 use crate::record::{About, Recorder};
 use crate::scene::Scene;
+use crate::serve::screen::{Gaps, Screen};
 use crate::time::Clock;
 
+/// How long the screen stays as it is: long enough for a result of each change.
+pub const GAPS: Gaps = Gaps { least: Duration::from_millis(600), most: Duration::from_millis(800) };
 /// Pictures are decoded no wider than they must be to tell bright from dark.
 const GLIMPSE_WIDTH: usize = 80;
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::frame::{CameraId, PerCamera, StampKind};
 use crate::pipeline::health::{Quantiles, Whole};
+use crate::serve::screen::Flash;
 use crate::time::Timestamp;
 
 /// By how many of 255 levels a camera's picture must differ between bright and dark, so that the change can be told
@@ -14,15 +15,6 @@ use crate::time::Timestamp;
 const CONTRAST: f32 = 6.0;
 /// Changes that show what bright and dark look like before others are timed.
 pub const LEARNT_FROM: u64 = 2;
-
-/// A change of the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flash {
-    /// What it became.
-    pub is_bright: bool,
-    /// When the screen's program had drawn it.
-    pub shown_at: Timestamp,
-}
 
 /// A picture that a result was made of.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,6 @@ pub mod limits;
 pub mod pipeline;
 mod power;
 pub mod scale;
-pub mod screen;
 pub mod stages;
 
 use crossbeam_utils::sync::Parker;

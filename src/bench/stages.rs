@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nalgebra::{Point3, Unit};
 use ringbuf::HeapRb;
 use ringbuf::traits::{Consumer, Producer, Split};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::encode::Encoder;
 use crate::face::align::{self, CutFormat};
 use crate::face::associate::{Associator, Candidate};
 use crate::face::detect::Detector;
+use crate::face::placed::Placed;
 use crate::face::track::Tracker;
 use crate::face::view::View;
 use crate::frame::{CameraId, Frame, FramePool, PixelFormat};
@@ -25,6 +27,7 @@ use crate::infer::manifest::Models;
 use crate::infer::{InferError, Runtime};
 use crate::pipeline::latest::Latest;
 use crate::pipeline::vision::VisionError;
+use crate::rig::geometry::Ray;
 use crate::scene::{Expression, FaceView, Rect};
 use crate::sync::{Matcher, Timing};
 use crate::time::Timestamp;
@@ -35,6 +38,10 @@ const BATCHES: [usize; 4] = [1, 2, 4, 8];
 const FILM: usize = 60;
 /// Cameras of what works on sets.
 const CAMERAS: usize = 4;
+/// People whom all of them see.
+const PEOPLE: usize = 4;
+/// Of the sets that are associated.
+const SKEW: Duration = Duration::from_millis(8);
 
 /// A piece of work that can be done again and again.
 pub struct Workload {
@@ -114,6 +121,18 @@ impl Workload {
             allocations: allocated,
         })
     }
+}
+
+/// Faces that look like `face`, of people in a row before cameras in a row.
+fn crowd(face: &Candidate) -> Vec<Candidate> {
+    let seen = |(camera, person): (usize, usize)| {
+        let origin = Point3::new(-0.9 + 0.6 * camera as f64, 0.0, -1.5);
+        let way = Point3::new(-0.9 + 0.6 * person as f64, 0.0, 0.1 * person as f64) - origin;
+        let ray = Ray { origin, direction: Unit::new_normalize(way) };
+        let placed = Some(Placed { ray, distance_m: way.norm() });
+        Candidate { camera: CameraId(camera as u8), track: person as u32, placed, ..*face }
+    };
+    (0..CAMERAS).flat_map(|camera| (0..PEOPLE).map(move |person| (camera, person))).map(seen).collect()
 }
 
 /// What a stage takes when nothing else runs.
@@ -284,12 +303,14 @@ fn judging(
         let frame = Frame { camera: CameraId(n as u8), ..frame.clone() };
         view.step(Some(&frame))?;
         faces.extend(&view.seen().faces);
-        candidates.extend(view.seen().candidates());
+        candidates.extend(view.seen().candidates(|_| None));
     }
     let logits = std::array::from_fn(|class| class as f32 / Expression::COUNT as f32);
     let read: Vec<ReadFace> = faces.iter().map(|face| ReadFace { face: *face, logits, person: 1 }).collect();
     let (views, smoothing) = (read.len(), config.smoothing);
     let (mut associator, mut fuser) = (Associator::default(), Fuser::new(config.fusion, smoothing));
+    let crowd = candidates.first().map(crowd).unwrap_or_default();
+    let (mut by_place, mut since) = (Associator::default(), Timestamp::default());
     let mut people = Vec::new();
     let (mut at, mut then) = (Timestamp::default(), Timestamp::default());
     let period = Duration::from_millis(33);
@@ -297,9 +318,14 @@ fn judging(
     let mut smoother = Smoother::new(&probabilities, Timestamp::default());
     let mut now = Timestamp::default();
     Ok(vec![
-        Workload::new("associate", format!("{views} views"), move || {
+        Workload::new("associate", format!("{views} views, by looks"), move || {
             at = at + period;
-            associator.step(at, &candidates);
+            associator.step(at, SKEW, &candidates);
+            Ok(())
+        }),
+        Workload::new("associate", format!("{CAMERAS} views of {PEOPLE} people, by place"), move || {
+            since = since + period;
+            by_place.step(since, SKEW, &crowd);
             Ok(())
         }),
         Workload::new("fuse", format!("{views} views"), move || {

@@ -1,6 +1,7 @@
 //! The verbs of the command line: one file each, with its arguments, its help and what it does.
 
 mod bench;
+mod calibrate;
 mod cameras;
 mod doctor;
 mod export;
@@ -85,6 +86,7 @@ enum Verb {
     Export(export::Args),
     Cameras(cameras::Args),
     Doctor(doctor::Args),
+    Calibrate(calibrate::Args),
     Bench(bench::Args),
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -115,6 +117,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
         Verb::Bench(args) => bench::run(args, config),
+        Verb::Calibrate(args) => calibrate::run(args, config),
         #[cfg(feature = "train")]
         Verb::Train(args) => train::run(args, &config),
     }
@@ -189,7 +192,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         2
     } else if let Some(code) = code_of_training(error) {
         code
-    } else if matches!(error.downcast_ref(), Some(BenchError::BrokenOff))
+    } else if calibrate::is_broken_off(error)
+        || matches!(error.downcast_ref(), Some(BenchError::BrokenOff))
         || matches!(error.downcast_ref(), Some(ExportError::BrokenOff))
         || matches!(error.downcast_ref(), Some(RepairError::BrokenOff { .. }))
     {

@@ -69,3 +69,9 @@ pub(super) fn seconds_within(text: &str, least: f64) -> Result<Duration, String>
         Err(format!("must be between {least} and 31536000"))
     }
 }
+
+/// An address that other machines do not reach.
+pub(super) fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
+    address.ok_or_else(|| "a loopback address and a port, such as 127.0.0.1:7880".to_owned())
+}

@@ -16,8 +16,10 @@ use vultus::pipeline::health::Health;
 use vultus::pipeline::vision::Vision;
 use vultus::pipeline::{self, Pacing, Plan};
 use vultus::record::{self, Recorder, Take};
-use vultus::results::{self, Header};
+use vultus::results::{self, Header, Identity};
 use vultus::rig::Rig;
+use vultus::rig::drift::Drift;
+use vultus::rig::verdict::Verdict;
 use vultus::serve::{About, Listener};
 use vultus::time::{Clock, Timestamp};
 
@@ -26,6 +28,9 @@ use super::page;
 use super::results::Results;
 use super::signal::stop_on_signal;
 use super::status::{Show, Status};
+
+/// Sets after which the rig is looked at again.
+const RIG_CHECKED_EVERY: u64 = 100;
 
 /// How time passes in a session.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +78,29 @@ impl Session {
 
         let models = Models::chosen(&config.models)?;
         let runtime = Runtime::start(config.inference.runtime)?;
-        let vision = Vision::new(config, &models, &runtime, names.len(), self.stills)?;
+        let mut vision = Vision::new(config, &models, &runtime, names.len(), self.stills)?;
+        let placed = rig.as_ref().map(|rig| rig.placed(&names)).transpose()?.flatten();
+        let identity = match (&placed, &rig) {
+            _ if names.len() < 2 => None,
+            (Some(cameras), _) => {
+                vision.place_by(cameras.clone());
+                Some(Identity::Geometry)
+            }
+            (None, Some(rig)) => {
+                tracing::warn!(
+                    "{} tells nothing of where the cameras are (`vultus calibrate extrinsics` finds it): who is who \
+                     across views is told by looks alone",
+                    rig.path.display()
+                );
+                Some(Identity::Appearance)
+            }
+            (None, None) => {
+                tracing::info!(
+                    "without a calibrated rig (`--rig`; `vultus calibrate`) who is who across views is told by looks alone"
+                );
+                Some(Identity::Appearance)
+            }
+        };
         tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());
 
         let streams: Vec<Stream> = self.sources.iter().map(|source| source.stream().clone()).collect();
@@ -84,6 +111,7 @@ impl Session {
             models: [&models.detector, &models.encoder].map(|model| (model.name.clone(), model.sha256.clone())).into(),
             cameras: names.clone(),
             rig: rig.as_ref().map(|rig| rig.path.clone()),
+            identity,
             clock: results::Clock::of(streams.iter().map(|stream| stream.stamp)),
         };
         let cameras = streams.iter().zip(&offsets_ns).map(|(stream, offset_ns)| record::Camera {
@@ -125,10 +153,12 @@ impl Session {
         let counters = Arc::new(Counters::new(names.len()));
         let period = streams.iter().map(|stream| stream.period).max().unwrap_or_default();
         let mut health = Health::new(period);
+        health.watch_rig(placed.as_deref().unwrap_or_default());
+        let mut has_warned = false;
         let mut status = Status::new(self.show, names.clone(), recorder.clone());
         let mut page = match listener {
             Some(listener) => {
-                let about = About::new(header, streams, period, is_live, rig.as_ref())?;
+                let about = About::new(header, streams, period, is_live, rig.as_ref().filter(|_| placed.is_some()))?;
                 Some(page::open(listener, about, counters.clone(), recorder.clone(), config.serve.open)?)
             }
             None => None,
@@ -160,6 +190,13 @@ impl Session {
             results.write(&lines)?;
             recorder.scene(scene, &lines);
             health.add(scene);
+            if !has_warned
+                && health.sets.is_multiple_of(RIG_CHECKED_EVERY)
+                && let Some(drift) = health.drift().filter(|drift| drift.verdict == Verdict::CalibrateAgain)
+            {
+                has_warned = true;
+                tracing::warn!("{}", drifted(&drift, &names));
+            }
             if let Some((_, publisher)) = &mut page {
                 publisher.publish(scene, &lines, &health);
             }
@@ -185,6 +222,16 @@ impl Session {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// That the rig is no longer where it was.
+fn drifted(drift: &Drift, names: &[Arc<str>]) -> String {
+    let [a, b] = drift.cameras.map(|camera| &names[camera.index()]);
+    format!(
+        "cameras `{a}` and `{b}` are not where the rig says: faces are {:.1} pixels from their epipolar lines. Was one \
+         moved? `vultus calibrate extrinsics` finds their places again",
+        drift.epipolar_px
+    )
 }
 
 /// Results are not written over a take, nor into the one that is being recorded.

@@ -10,6 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use vultus::pipeline::counters::{CameraCounters, Counters};
 use vultus::pipeline::health::{Health, Quantiles};
 use vultus::record::{self, Recorder, State, time_left};
+use vultus::rig::drift::Drift;
+use vultus::rig::verdict::Verdict;
 use vultus::scene::{Expression, FusedExpression, Scene};
 
 /// Time between two drawings.
@@ -99,6 +101,9 @@ impl Status {
         if recording.state != State::Off {
             let _ = writeln!(text, "{}", recorded(&recording));
         }
+        if let Some(drift) = health.drift().filter(|drift| drift.verdict == Verdict::CalibrateAgain) {
+            let _ = writeln!(text, "rig: {}", self.rig(&drift));
+        }
         if scene.people.is_empty() {
             text.push_str("nobody in view");
         }
@@ -117,6 +122,11 @@ impl Status {
         };
         let views: Vec<String> = person.views.iter().map(share).collect();
         format!("person {}  {label:<9} {bar} {:.2}  {}", person.person, person.confidence, views.join("  "))
+    }
+
+    fn rig(&self, drift: &Drift) -> String {
+        let [a, b] = drift.cameras.map(|camera| &self.cameras[camera.index()]);
+        format!("{}: faces {:.1} pixels from epipolar lines ({a} and {b})", drift.verdict.name(), drift.epipolar_px)
     }
 
     /// The account of the whole run.
@@ -158,6 +168,9 @@ impl Status {
             ]
         });
         let _ = trouble.map(|trouble| writeln!(text, "cameras  {trouble}"));
+        if let Some(drift) = health.drift() {
+            let _ = writeln!(text, "rig      {}", self.rig(&drift));
+        }
         let recording = self.recorder.status();
         if recording.file.is_some() {
             let _ = writeln!(text, "take     {}", recorded(&recording));
@@ -237,7 +250,7 @@ pub(super) fn progress_bar(steps: u64, of: &'static str) -> ProgressBar {
 }
 
 /// Lines that change as work goes on.
-#[cfg(feature = "train")]
+#[cfg(any(feature = "train", feature = "opencv"))]
 pub(super) fn message_bar() -> ProgressBar {
     on_screen().add(ProgressBar::no_length().with_style(plain()))
 }

@@ -4,6 +4,7 @@ pub mod align;
 pub mod appearance;
 pub mod associate;
 pub mod detect;
+pub mod placed;
 pub mod pose;
 pub mod quality;
 pub mod track;

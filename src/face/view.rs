@@ -6,6 +6,7 @@ use super::align::{self, CutFormat};
 use super::appearance::Appearance;
 use super::associate::Candidate;
 use super::detect::Detector;
+use super::placed::Placed;
 use super::pose::head_pose;
 use super::quality::{Evidence, quality};
 use super::track::Tracker;
@@ -179,9 +180,15 @@ impl View {
 
 impl Seen {
     /// Its faces, for [`Associator::step`](super::associate::Associator::step).
-    pub fn candidates(&self) -> impl Iterator<Item = Candidate> {
+    /// `placed` says where each must be, if that is known.
+    pub fn candidates(&self, placed: impl Fn(&FaceView) -> Option<Placed>) -> impl Iterator<Item = Candidate> {
         let faces = self.faces.iter().zip(&self.looks);
-        faces.map(|(face, look)| Candidate { camera: face.camera, track: face.track, appearance: *look })
+        faces.map(move |(face, look)| Candidate {
+            camera: face.camera,
+            track: face.track,
+            appearance: *look,
+            placed: placed(face),
+        })
     }
 
     fn clear(&mut self) {

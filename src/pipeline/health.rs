@@ -5,6 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::rig::CalibratedCamera;
+use crate::rig::drift::{Drift, DriftWatch};
 use crate::scene::Scene;
 
 /// Sets that the recent percentiles look back at: ten seconds of a usual camera.
@@ -155,6 +157,7 @@ pub struct Health {
     sums: [Duration; Measure::COUNT],
     latency: Whole,
     skew: Whole,
+    rig: Option<DriftWatch>,
 }
 
 /// A report of [`Health`] at one moment.
@@ -168,6 +171,8 @@ pub struct Report {
     pub recent: [Quantiles; Measure::COUNT],
     /// Sums over the whole run, in the same order.
     pub sums: [Duration; Measure::COUNT],
+    /// How far the faces are off where the rig says they must be.
+    pub drift: Option<Drift>,
 }
 
 impl Health {
@@ -183,7 +188,13 @@ impl Health {
             sums: [Duration::ZERO; Measure::COUNT],
             latency: Whole::new(),
             skew: Whole::new(),
+            rig: None,
         }
+    }
+
+    /// Has the rig watched too: `cameras` are those of the run, in its order.
+    pub fn watch_rig(&mut self, cameras: &[CalibratedCamera]) {
+        self.rig = (cameras.len() > 1).then(|| DriftWatch::new(cameras));
     }
 
     /// Takes one set's result in.
@@ -198,6 +209,15 @@ impl Health {
         self.sets += 1;
         self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
         self.slow += u64::from(scene.latency > self.slow_from);
+        if let Some(rig) = &mut self.rig {
+            rig.step(scene);
+        }
+    }
+
+    /// How far the faces of the last while are off where the rig says they must be.
+    #[must_use]
+    pub fn drift(&self) -> Option<Drift> {
+        self.rig.as_ref().and_then(DriftWatch::drift)
     }
 
     /// Percentiles of the latency over the whole run.
@@ -220,6 +240,7 @@ impl Health {
             slow: self.slow,
             recent: self.recent.each_ref().map(Recent::quantiles),
             sums: self.sums,
+            drift: self.drift(),
         }
     }
 }

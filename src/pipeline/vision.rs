@@ -7,13 +7,15 @@ use rayon::prelude::*;
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::face::associate::{Associator, Candidate};
-use crate::face::view::{Seen, View, ViewError, ViewTimes};
+use crate::face::placed::Placed;
+use crate::face::view::{View, ViewError, ViewTimes};
 use crate::frame::{Frame, FrameSet, PixelFormat};
 use crate::fuse::{Fuser, ReadFace};
 use crate::image::decode::DecodeError;
 use crate::infer::manifest::{ManifestError, Models};
 use crate::infer::{InferError, Runtime};
-use crate::scene::{Scene, StageTimes};
+use crate::rig::CalibratedCamera;
+use crate::scene::{FaceView, Scene, StageTimes};
 use crate::time::{Spent, Stopwatch};
 
 /// Sessions that share the encoder's batch on the CPU: sets of more faces are rare, and each takes memory.
@@ -42,6 +44,8 @@ pub struct Vision {
     views: Vec<View>,
     workers: Arc<rayon::ThreadPool>,
     encoder: Encoder,
+    /// One a view, if the cameras are calibrated.
+    calibrated: Vec<CalibratedCamera>,
     associator: Associator,
     fuser: Fuser,
     stills: bool,
@@ -78,12 +82,18 @@ impl Vision {
             views,
             workers: Arc::new(workers),
             encoder,
+            calibrated: Vec::new(),
             associator: Associator::default(),
             fuser: Fuser::new(config.fusion, config.smoothing),
             stills,
             candidates: Vec::new(),
             read: Vec::new(),
         })
+    }
+
+    /// Has people told apart across views by where they are: `cameras` has one camera a view.
+    pub fn place_by(&mut self, cameras: Vec<CalibratedCamera>) {
+        self.calibrated = cameras;
     }
 
     /// Where the encoder runs.
@@ -108,12 +118,17 @@ impl Vision {
             self.forget();
         }
         self.workers().install(|| self.look(set))?;
-        let Self { views, encoder, associator, fuser, candidates, read, .. } = self;
+        let Self { views, encoder, calibrated, associator, fuser, candidates, read, .. } = self;
         let logits = encoder.readings().logits;
         let mut watch = Stopwatch::start();
         candidates.clear();
-        candidates.extend(views.iter().map(View::seen).flat_map(Seen::candidates));
-        let people = associator.step(set.at, candidates);
+        for (n, view) in views.iter().enumerate() {
+            let (width, height) = view.image().full_size();
+            let size = (f64::from(width), f64::from(height));
+            let placed = |face: &FaceView| calibrated.get(n).map(|camera| Placed::of(face, camera, size));
+            candidates.extend(view.seen().candidates(placed));
+        }
+        let people = associator.step(set.at, set.skew, candidates);
         let faces = views.iter().flat_map(|view| &view.seen().faces);
         read.clear();
         read.extend(faces.zip(logits).zip(people).map(|((face, logits), person)| ReadFace {

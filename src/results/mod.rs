@@ -30,8 +30,20 @@ pub struct Header {
     pub cameras: Vec<Arc<str>>,
     /// The calibrated rig's file.
     pub rig: Option<PathBuf>,
+    /// What tells who is who across views; nothing with one camera.
+    pub identity: Option<Identity>,
     /// What the cameras' stamps rest on.
     pub clock: Clock,
+}
+
+/// What people are known by across views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// By where they are, as a calibrated rig tells; looks decide in doubt.
+    Geometry,
+    /// By their looks alone.
+    Appearance,
 }
 
 /// What the stamps of all cameras rest on.

@@ -17,9 +17,7 @@ pub enum ServeError {
         "cannot serve the page on {address}: another program (another vultus?) listens there. End it, or name another address: `--listen 127.0.0.1:0` takes a free port"
     )]
     InUse { address: SocketAddr },
-    #[error(
-        "cannot serve the page on {address}; name another address (`--listen`), or serve no page (`--headless`; a replay serves none by itself)"
-    )]
+    #[error("cannot serve the page on {address}; name another address (`--listen`)")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("{TOKEN} must be 16 to 128 letters, digits, `-` or `_`")]
     Token,

@@ -45,6 +45,10 @@ pub(super) fn metrics(state: &State, report: &Report) -> String {
         text.sample("vultus_set_seconds_count", &[stage], report.sets);
     }
 
+    if let Some(drift) = report.drift {
+        let help = "Median distance of landmarks from epipolar lines, of the cameras that agree least, were pictures 640 wide.";
+        text.one("vultus_rig_epipolar_pixels", "gauge", help, drift.epipolar_px);
+    }
     text.one("vultus_page_watchers", "gauge", "Clients of the page and of the result stream.", state.page.watchers);
     text.one(
         "vultus_recording",

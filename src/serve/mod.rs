@@ -18,6 +18,8 @@ mod pace;
 mod page;
 mod patient;
 mod relay;
+pub mod screen;
+pub(crate) mod site;
 mod socket;
 mod space;
 mod state;
@@ -183,13 +185,6 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.board.end();
     }
-}
-
-/// Serves `router` on `listener`, behind the same guard as the live page.
-pub(crate) async fn guarded(listener: Listener, router: Router) -> io::Result<()> {
-    let guard = axum::middleware::from_fn_with_state(Arc::new(listener.guard), guard::guard);
-    accept(TcpListener::from_std(listener.socket)?, router.layer(guard)).await;
-    Ok(())
 }
 
 async fn accept(socket: TcpListener, router: Router) {

@@ -3,10 +3,10 @@
 use nalgebra::{Point3, Unit, Vector3};
 use serde::Serialize;
 
-use crate::frame::Frame;
+use crate::face::placed::Placed;
 use crate::rig::CalibratedCamera;
 use crate::rig::geometry::{Ray, meeting_point};
-use crate::scene::{FaceView, FusedExpression, Scene, middle};
+use crate::scene::{FaceView, FusedExpression, Scene};
 
 /// A head in the world.
 #[derive(Clone, Debug, Serialize)]
@@ -30,7 +30,7 @@ fn head(scene: &Scene, person: &FusedExpression, rig: &[CalibratedCamera]) -> Op
     for view in &person.views {
         let n = view.face.camera.index();
         let (Some(camera), Some(Some(frame))) = (rig.get(n), scene.frames.get(n)) else { continue };
-        let ray = ray(&view.face, camera, frame);
+        let ray = Placed::of(&view.face, camera, (frame.width.into(), frame.height.into())).ray;
         forward += facing(&view.face, camera, &ray) * f64::from(view.weight);
         rays.push(ray);
     }
@@ -46,12 +46,6 @@ fn head(scene: &Scene, person: &FusedExpression, rig: &[CalibratedCamera]) -> Op
 
 fn coordinates(point: Point3<f64>) -> [f64; 3] {
     point.coords.into()
-}
-
-/// The ray through the middle of a face's landmarks.
-fn ray(face: &FaceView, camera: &CalibratedCamera, frame: &Frame) -> Ray {
-    let middle = middle(&face.landmarks);
-    camera.ray((middle.x.into(), middle.y.into()), (frame.width.into(), frame.height.into()))
 }
 
 /// Where a face points in the world. Its angles are relative to the line of sight, since a head at the picture's edge

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::About;
+use crate::frame::CameraId;
 use crate::pipeline::counters::{CameraCounters, Counters};
 use crate::pipeline::health::{Measure, Quantiles, Report};
 use crate::record;
 use crate::rig::CalibratedCamera;
+use crate::rig::drift::Drift;
 
 /// Rates are means over this many steps.
 const WINDOW: usize = 5;
@@ -27,12 +29,23 @@ pub(super) struct State {
     device: String,
     models: BTreeMap<String, String>,
     clock: crate::results::Clock,
+    identity: Option<crate::results::Identity>,
     rig: Option<Arc<RigState>>,
+    drift: Option<DriftState>,
     pub cameras: Vec<CameraState>,
     pub sets: Sets,
     pub times_ms: Times,
     pub page: PageState,
     pub recording: record::Status,
+}
+
+/// How far faces are off where the rig says they must be.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DriftState {
+    /// The two that agree least.
+    cameras: [Arc<str>; 2],
+    #[serde(flatten)]
+    pub drift: Drift,
 }
 
 /// The calibrated rig, as far as a picture of it needs.
@@ -190,7 +203,12 @@ impl Observer {
             device: about.header.device.clone(),
             models: about.header.models.clone(),
             clock: about.header.clock,
+            identity: about.header.identity,
             rig: about.rig.clone(),
+            drift: report.drift.map(|drift| {
+                let name = |camera: CameraId| about.streams[camera.index()].name.clone();
+                DriftState { cameras: drift.cameras.map(name), drift }
+            }),
             cameras: cameras.iter().enumerate().map(|(n, camera)| self.camera(n, camera, fps(n))).collect(),
             sets: Sets {
                 formed: self.counters.sets.get(),

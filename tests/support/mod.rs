@@ -1,6 +1,7 @@
 //! What several tests need: the program, the bundled take, and its results.
 #![allow(dead_code, missing_docs, clippy::expect_used, clippy::print_stdout, reason = "every test uses a part of it")]
 
+pub mod boards;
 pub mod browser;
 pub mod faces;
 pub mod http;
@@ -10,6 +11,7 @@ pub mod readers;
 pub mod recorded;
 pub mod recording;
 pub mod rig;
+pub mod screen;
 pub mod serving;
 pub mod shape;
 pub mod site;

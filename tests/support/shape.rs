@@ -16,7 +16,7 @@ pub fn of_state() -> Value {
     });
     json!({
         "vultus": "0.1.0", "run": "5f2c", "source": "live", "uptime_s": 12.3, "runtime": "ort", "device": "cpu",
-        "models": {"vultus-slim": "0a1b2c3d", "yunet_2023mar": "e9a42f02"}, "clock": "device", "rig": null,
+        "models": {"vultus-slim": "0a1b2c3d", "yunet_2023mar": "e9a42f02"}, "clock": "device", "identity": "appearance", "rig": null, "drift": null,
         "cameras": [camera, camera, camera, camera],
         "sets": {"formed": 1200, "analysed": 1190, "stale": 10, "per_s": 29.7, "period_ms": 33.3},
         "times_ms": times,

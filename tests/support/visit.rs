@@ -1,5 +1,7 @@
 //! A visit to the live page: what one does there first, and what is looked at.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::browser::{Browser, Message};
@@ -112,4 +114,14 @@ pub fn text(page: &Browser) -> String {
 /// A value of the page's body: `body[data-NAME]`.
 pub fn body(page: &Browser, name: &str) -> Value {
     page.eval(&format!("document.body.dataset.{name} ?? null"))
+}
+
+/// Into the target folder, and where it is wanted into the documents.
+pub fn keep(name: &str, png: &[u8]) {
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name), png).expect("written");
+    if std::env::var_os("VULTUS_UPDATE_PICTURES").is_some_and(|value| value == "1") {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures");
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::write(folder.join(name), png).expect("written");
+    }
 }

@@ -3,18 +3,19 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use vultus::bench::end_to_end::{GlassToResult, run as measure};
+use vultus::bench::end_to_end::{GAPS, GlassToResult, run as measure};
 use vultus::bench::flash::LEARNT_FROM;
-use vultus::bench::screen::Screen;
 use vultus::config::{Config, DeviceChoice, RuntimeChoice};
 use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
 use vultus::pipeline::health::Quantiles;
+use vultus::serve::screen::Screen;
 
 use super::cause;
 use super::pipeline::seconds;
 use super::text::number;
 use crate::commands::live;
+use crate::commands::options::loopback;
 use crate::commands::page::show;
 use crate::commands::signal::{BROKEN_OFF, stop_on_signal};
 use crate::commands::status::progress_bar;
@@ -62,7 +63,7 @@ pub(super) fn run(args: &Args, mut config: Config) -> anyhow::Result<ExitCode> {
     live::choose(&args.camera, &mut config);
     let sources = live::open(&config)?;
     let (models, runtime) = (Models::chosen(&config.models)?, Runtime::start(config.inference.runtime)?);
-    let screen = Screen::serve(args.listen).map_err(|error| {
+    let screen = Screen::serve(args.listen, GAPS).map_err(|error| {
         anyhow::anyhow!("{} cannot be listened on: {error}; name another (`--listen`)", args.listen)
     })?;
     tracing::info!("the screen: {}", screen.url);
@@ -125,9 +126,4 @@ fn text(figures: &GlassToResult) -> String {
         number(figures.screen_ms),
         number(figures.latency_ms.p50),
     )
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address = text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback());
-    address.ok_or_else(|| "a loopback address and a port, such as 127.0.0.1:7879".to_owned())
 }

@@ -5,6 +5,7 @@ import { DROPS, MEANINGS, TIMES } from "./figures.js";
 import { count, number } from "./format.js";
 
 const QUANTILES = ["p50", "p95", "p99", "max"];
+const IDENTITIES = { geometry: "told by place", appearance: "told by looks alone" };
 const CAMERA_COLUMNS = [
   ["camera", "As configured."],
   ["state", "on: frames arrive; silent: none for a while; lost: gone, vultus tries to open it again."],
@@ -46,6 +47,8 @@ export class Health {
     for (const [name, sha] of Object.entries(state.models ?? {})) this.#fact(`Model ${name}`, String(sha).slice(0, 12), String(sha));
     this.#fact("Clock", state.clock === "arrival" ? "times of arrival" : state.clock === "device" ? "the cameras' own stamps" : "–");
     this.#fact("Rig", state.rig?.path ?? "none");
+    this.#fact("Who is who", IDENTITIES[state.identity] ?? "one camera");
+    this.#fact("Rig now", drifted(state.drift), "Faces against their epipolar lines: does the rig still stand as it was calibrated?");
     this.#fact("Watchers", count(state.page?.watchers));
     this.#fact("This page costs", `${number(state.page?.cpu_percent)} % of a core to serve`);
   }
@@ -106,6 +109,11 @@ export class Health {
     setText(this.#values.get(name), text);
     setTitle(this.#values.get(name), title);
   }
+}
+
+function drifted(drift) {
+  if (!drift) return "–";
+  return `${drift.verdict.replace("-", " ")}: ${number(drift.epipolar_px)} px (${drift.cameras.join(", ")})`;
 }
 
 function heading(text, title = "") {

@@ -13,6 +13,7 @@ export class Status {
   #pictures = [];
   #run = byId("run");
   #held = byId("held-back");
+  #moved = byId("rig-moved");
 
   constructor() {
     const fields = [
@@ -51,6 +52,9 @@ export class Status {
     this.#set("pictures", number(this.#picturesPerSecond()), held);
     setText(this.#held, held ? `Pictures ${number(page.at_most_per_s, 0)}/s, held back so that results do not suffer.` : "");
     setHidden(this.#held, !held);
+    const moved = state.drift?.verdict === "calibrate-again";
+    setText(this.#moved, moved ? `The rig is not where it was calibrated (${state.drift.cameras.join(" and ")}): was a camera moved?` : "");
+    setHidden(this.#moved, !moved);
     this.#set("skew", `${number(times.skew?.p50)} / ${number(times.skew?.p95)} ms`, times.skew?.p95 > period);
     this.#set("latency", `${number(times.latency?.p50)} / ${number(times.latency?.p99)} ms`, times.latency?.p99 > period);
     this.#set("age", `${number(times.age?.p50, 0)} ms`);

@@ -162,9 +162,9 @@ impl<'a> Scan<'a> {
     fn look(&mut self, set: &FrameSet) -> Result<(), InferError> {
         let pairs = self.views.par_iter_mut().zip(&set.views[..]);
         pairs.try_for_each(|(view, frame)| view.step(frame.as_ref()))?;
-        let candidates: Vec<_> = self.views.iter().flat_map(|view| view.seen().candidates()).collect();
+        let candidates: Vec<_> = self.views.iter().flat_map(|view| view.seen().candidates(|_| None)).collect();
         self.people.clear();
-        self.people.extend_from_slice(self.associator.step(set.at, &candidates));
+        self.people.extend_from_slice(self.associator.step(set.at, set.skew, &candidates));
         Ok(())
     }
 
