@@ -6,8 +6,7 @@
 //! Huber's loss bounds what a corner that was found wrong can do.
 
 use nalgebra::{
-    DMatrix, DVector, Isometry3, Matrix3, Matrix3x6, Matrix6, Point3, SMatrix, Translation3, UnitQuaternion, Vector3,
-    Vector6,
+    DMatrix, DVector, Isometry3, Matrix3x6, Matrix6, Point3, SMatrix, Translation3, UnitQuaternion, Vector6,
 };
 
 use crate::rig::lens::Lens;
@@ -72,10 +71,6 @@ struct Normal {
     between: Vec<(usize, usize, SMatrix<f64, OF_CAMERA, 6>)>,
 }
 
-fn cross(v: &Vector3<f64>) -> Matrix3<f64> {
-    v.cross_matrix()
-}
-
 /// `pose` moved by a small turn (on its left) and a small shift.
 fn moved(pose: &Isometry3<f64>, by: &Vector6<f64>) -> Isometry3<f64> {
     let turn = UnitQuaternion::from_scaled_axis(by.fixed_rows::<3>(0).into_owned());
@@ -106,8 +101,8 @@ impl Bundle {
         sightings.iter().flat_map(|s| s.corners.iter().map(move |corner| of_corner(s, corner))).sum()
     }
 
-    /// Moves everything so that the loss is least. Its root mean square error then, pixels.
-    pub fn adjust(&mut self, sightings: &[Sighting], free: Free, scale: f64) -> f64 {
+    /// Moves everything so that the loss is least.
+    pub fn adjust(&mut self, sightings: &[Sighting], free: Free, scale: f64) {
         let mut loss = self.loss(sightings, scale);
         let mut damping = 1e-3;
         for _ in 0..STEPS {
@@ -127,7 +122,6 @@ impl Bundle {
                 break;
             }
         }
-        self.error(sightings)
     }
 
     /// Root mean square distance of all corners, pixels: infinite if one is not before its camera, and no number if there
@@ -176,11 +170,11 @@ impl Bundle {
                 let weight = (scale / residual.norm().max(scale)).min(1.0);
 
                 let mut by_camera = SMatrix::<f64, 2, OF_CAMERA>::zeros();
-                by_camera.fixed_view_mut::<2, 3>(0, 0).copy_from(&(-projection.by_point * cross(&seen_turned)));
+                by_camera.fixed_view_mut::<2, 3>(0, 0).copy_from(&(-projection.by_point * seen_turned.cross_matrix()));
                 by_camera.fixed_view_mut::<2, 3>(0, 3).copy_from(&projection.by_point);
                 by_camera.fixed_view_mut::<2, { Lens::PARAMETERS }>(0, 6).copy_from(&projection.by_lens);
                 let mut of_board = Matrix3x6::zeros();
-                of_board.fixed_view_mut::<3, 3>(0, 0).copy_from(&(-turn * cross(&turned)));
+                of_board.fixed_view_mut::<3, 3>(0, 0).copy_from(&(-turn * turned.cross_matrix()));
                 of_board.fixed_view_mut::<3, 3>(0, 3).copy_from(&turn);
                 let by_board = projection.by_point * of_board;
 
@@ -270,6 +264,8 @@ impl Normal {
 
 #[cfg(test)]
 mod tests {
+    use nalgebra::Vector3;
+
     use super::*;
 
     fn pose(shift: [f64; 3], turn: [f64; 3]) -> Isometry3<f64> {
@@ -351,7 +347,9 @@ mod tests {
         }
         // Boards alone, before cameras that are right: exact.
         let mut boards = Bundle { boards: bundle.boards.clone(), ..truth.clone() };
-        let error = boards.adjust(&sightings(&truth), Free::Boards, 0.5);
+        let seen = sightings(&truth);
+        boards.adjust(&seen, Free::Boards, 0.5);
+        let error = boards.error(&seen);
         assert!(error < 1e-6, "{error}");
     }
 

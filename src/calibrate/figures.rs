@@ -31,10 +31,16 @@ const USABLE: (f64, f64) = (1.0, 2.0);
 const LEAST_POSES: usize = 5;
 
 impl Figures {
+    /// What the rig is judged by: the error of poses that were kept apart, or else of those that it rests on.
+    #[must_use]
+    pub fn error_px(&self) -> f64 {
+        self.held_out_error_px.unwrap_or(self.reprojection_error_px)
+    }
+
     /// What is to be done.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let pixels = self.held_out_error_px.unwrap_or(self.reprojection_error_px);
+        let pixels = self.error_px();
         let scale = self.scale_error_percent.unwrap_or_default().abs();
         let within = |(most_px, most_percent): (f64, f64)| pixels <= most_px && scale <= most_percent;
         let is_checked = self.held_out_error_px.is_some() && self.poses_shared >= LEAST_POSES;

@@ -172,12 +172,6 @@ impl Live {
         Ok(Self { url: site.url.clone(), shared, sources, board, sightings, _site: site })
     }
 
-    /// What is to be done now.
-    #[must_use]
-    pub fn advice(&self) -> Advice {
-        self.shared.desk().guide.advice()
-    }
-
     /// Watches the cameras until the page says that it is enough, the time is up, or `stop` is requested; what they have
     /// seen since the beginning. `on_advice` is told now and then what is to be done.
     ///
@@ -191,28 +185,28 @@ impl Live {
     ) -> Result<Vec<Sightings>, WatchError> {
         let began_at = Instant::now();
         let Self { shared, sources, board, sightings, .. } = self;
-        let has_failed = AtomicBool::new(false);
+        // One camera that fails ends the watching of all.
+        let failed = Stop::default();
         let goes_on = || {
             !(stop.is_requested()
-                || has_failed.load(Ordering::Acquire)
+                || failed.is_requested()
                 || shared.is_enough.load(Ordering::Acquire)
                 || lasts.is_some_and(|lasts| began_at.elapsed() >= lasts))
         };
         let board = *board;
         loop {
             let watch = |(n, (source, sightings)): (usize, (&mut Box<dyn Source>, &mut Sightings))| {
-                // One camera that fails ends the watching of all.
-                let failed = FailsAll(&has_failed);
-                let mut shown = Shown::new(n)?;
-                boards(&mut **source, board, sightings, |glimpse| {
-                    match glimpse {
-                        Some(glimpse) => shown.step(&glimpse, shared),
-                        None => shared.desk().guide.lost(n),
-                    }
-                    goes_on() && !shared.is_forgotten.load(Ordering::Acquire)
-                })?;
-                failed.not();
-                Ok(())
+                let _fails_all = failed.on_panic();
+                let watched = Shown::new(n).map_err(WatchError::from).and_then(|mut shown| {
+                    boards(&mut **source, board, sightings, |glimpse| {
+                        match glimpse {
+                            Some(glimpse) => shown.step(&glimpse, shared),
+                            None => shared.desk().guide.lost(n),
+                        }
+                        goes_on() && !shared.is_forgotten.load(Ordering::Acquire)
+                    })
+                });
+                watched.inspect_err(|_| failed.request())
             };
             let results: Vec<Result<(), WatchError>> = std::thread::scope(|scope| {
                 let each = sources.iter_mut().zip(sightings.iter_mut()).enumerate();
@@ -258,22 +252,6 @@ impl Live {
         while !self.shared.has_told.load(Ordering::Acquire) && Instant::now() < until {
             std::thread::sleep(BETWEEN_PICTURES);
         }
-    }
-}
-
-/// Tells the others when a camera's thread ends by an error or a panic.
-struct FailsAll<'a>(&'a AtomicBool);
-
-impl FailsAll<'_> {
-    /// It ends as it should.
-    fn not(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for FailsAll<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
 

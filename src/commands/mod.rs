@@ -16,6 +16,8 @@ mod session;
 mod signal;
 mod status;
 mod table;
+#[cfg(any(feature = "train", feature = "opencv"))]
+mod today;
 #[cfg(feature = "train")]
 mod train;
 

@@ -1,15 +1,8 @@
 //! Figures for people and programs.
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use vultus::calibrate::figures::Figures;
-
-/// Year, month, day (UTC).
-pub(super) fn today() -> String {
-    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    now.chars().take_while(|letter| *letter != 'T').collect()
-}
 
 /// On standard output.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

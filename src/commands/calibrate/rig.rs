@@ -10,9 +10,10 @@ use vultus::rig::verdict::Verdict;
 use vultus::rig::{Metadata, Rig};
 
 use super::file::write;
-use super::output::{figures, today};
+use super::output::figures;
 use super::source::{Looked, Source};
 use crate::commands::table::lines;
+use crate::commands::today::today;
 
 /// Find lenses and places of all cameras from a board that is held before them
 #[derive(clap::Args)]
@@ -87,7 +88,7 @@ pub(super) fn run_intrinsics(args: &IntrinsicsArgs, config: Config) -> anyhow::R
             let alone: Vec<Pose> = poses.iter().map(alone).filter(|pose| pose.views[0].is_some()).collect();
             each.push(calibrate(&args.source.board, std::slice::from_ref(camera), &alone)?);
         }
-        let worst = each.iter().max_by(|a, b| error_px(a).total_cmp(&error_px(b)));
+        let worst = each.iter().max_by(|a, b| a.figures.error_px().total_cmp(&b.figures.error_px()));
         let figures = worst.map(|worst| worst.figures.clone()).unwrap_or_default();
         let cameras = each.iter().flat_map(|calibration| calibration.cameras.clone()).collect();
         let outliers = each.iter().flat_map(|calibration| calibration.outliers.clone()).collect();
@@ -95,10 +96,6 @@ pub(super) fn run_intrinsics(args: &IntrinsicsArgs, config: Config) -> anyhow::R
         finish(&args.source, &args.output, &lenses, Metadata::default())
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn error_px(calibration: &Calibration) -> f64 {
-    calibration.figures.held_out_error_px.unwrap_or(calibration.figures.reprojection_error_px)
 }
 
 pub(super) fn run_extrinsics(args: &ExtrinsicsArgs, config: Config) -> anyhow::Result<ExitCode> {
@@ -144,7 +141,7 @@ fn finish(source: &Source, output: &Path, calibration: &Calibration, before: Met
         anyhow::bail!(
             "calibrate again: corners are {:.2} pixels off{}. Nothing was written to {file}. Is the board flat, and \
              does `--board` describe it? More poses, held still, in good light help",
-            error_px(calibration),
+            found.error_px(),
             found.scale_error_percent.map_or_else(String::new, |percent| format!(", lengths {percent:.1} %"))
         );
     }

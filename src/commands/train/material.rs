@@ -17,6 +17,7 @@ use vultus::train::report::Provenance;
 use vultus::train::run::{Parts, rooted, sets};
 
 use crate::commands::status::progress_bar;
+use crate::commands::today::today;
 
 /// Where data lies.
 #[derive(clap::Args)]
@@ -93,8 +94,7 @@ pub(super) fn check_unlearnt(option: &str, tests: &[DatasetSpec], learnt: &[Data
 pub(super) fn provenance(seed: u64, device: &Device) -> Provenance {
     let words = std::env::args().skip(1).map(|word| if word.contains(' ') { format!("'{word}'") } else { word });
     let command = std::iter::once("vultus".to_owned()).chain(words).collect::<Vec<_>>().join(" ");
-    let date = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-    Provenance { command, seed, date: date.chars().take(10).collect(), machine: machine(device) }
+    Provenance { command, seed, date: today(), machine: machine(device) }
 }
 
 /// The processor and its cores, and what else computes.
