@@ -5,7 +5,11 @@ const note = document.querySelector("p");
 socket.onmessage = ({ data }) => {
   document.documentElement.classList.toggle("bright", data === "bright");
   // The first frame draws it; when the second is prepared, it has gone to the screen.
-  requestAnimationFrame((first) => requestAnimationFrame((second) => socket.send(second - first)));
+  requestAnimationFrame((first) => requestAnimationFrame((second) => say(second - first)));
+};
+// The measurement may be over by then.
+const say = (frameMs) => {
+  if (socket.readyState === WebSocket.OPEN) socket.send(frameMs);
 };
 socket.onclose = ({ wasClean }) => {
   document.documentElement.classList.remove("bright");
