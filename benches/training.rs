@@ -25,7 +25,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use clap::{Parser, ValueEnum};
 use measure::Process;
 use vultus::config::DeviceChoice;
-use vultus::train::network::{Architecture, Kind, Network, device};
+use vultus::network::{Architecture, Kind, Network, device};
 
 const WARM_UP: usize = 3;
 

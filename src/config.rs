@@ -201,13 +201,15 @@ pub enum RuntimeChoice {
     Ort,
     /// The built-in pure Rust runtime; CPU only.
     Tract,
+    /// Our own network on any GPU, in pure Rust, or fail; the detector as with `auto`.
+    Wgpu,
 }
 
 /// Where the encoder may run. The detector always runs on the CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
-    /// A hardware GPU where the runtime has a provider for it, else the CPU.
+    /// The fastest of the CPU and what the machine's GPU can be reached by, measured at the start.
     #[default]
     Auto,
     /// A GPU (also an emulated one), or fail.

@@ -14,6 +14,8 @@ pub mod bench;
 
 pub mod calibrate;
 
+pub mod parity;
+
 pub mod serve;
 
 #[cfg(feature = "train")]
@@ -50,6 +52,11 @@ pub mod scene;
 pub mod frame;
 
 pub mod infer;
+
+#[cfg(feature = "train")]
+pub mod network;
+
+pub mod gpu;
 
 pub mod config;
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::frame::{CameraId, Frame, MAX_CAMERAS, PerCamera};
+use crate::gpu::Traffic;
+use crate::infer::Place;
 use crate::time::{Spent, Timestamp};
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
@@ -285,6 +287,10 @@ pub struct Scene {
     pub age_ms: f64,
     /// What that time was spent on.
     pub stages: StageTimes,
+    /// Where the encoder ran.
+    pub place: Place,
+    /// What went on with a GPU for this set.
+    pub gpu: Traffic,
     /// Everybody that is or was just now there.
     pub people: Vec<FusedExpression>,
     /// Their faces as pictures; none unless they are asked for.

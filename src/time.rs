@@ -201,6 +201,12 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// What two parts took that ran one after the other.
+    #[must_use]
+    pub fn then(self, other: Self) -> Self {
+        Self { wall: self.wall + other.wall, cpu: self.cpu + other.cpu }
+    }
+
     /// What two parts took that ran side by side.
     #[must_use]
     pub fn beside(self, other: Self) -> Self {

@@ -18,7 +18,6 @@ use serde_json::Value;
 use support::matroska::Film;
 use support::recorded::{Recorded, csv_rows, jpeg, refused};
 use support::take;
-use vultus::config::DeviceChoice;
 use vultus::export::{Export, ExportError, Format};
 use vultus::face::detect::Detector;
 use vultus::image::Image;
@@ -40,7 +39,7 @@ impl Suspicion {
     fn new() -> Self {
         let runtime = Runtime::start(vultus::config::RuntimeChoice::Auto).expect("a runtime");
         let models = Models::load(None).expect("the built-in models");
-        let session = runtime.session(&models.detector, DeviceChoice::Cpu).expect("loads");
+        let session = runtime.session(&models.detector).expect("loads");
         let decoder = Decoder::new(usize::MAX).expect("libjpeg-turbo");
         Self { decoder, detector: Detector::new(session, 0.3), image: Image::default() }
     }

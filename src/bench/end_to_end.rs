@@ -76,7 +76,8 @@ pub fn run(
         recorder: &recorder,
         as_recorded: None,
     };
-    let (mut flashes, mut health, mut screen_ms) = (Flashes::new(eyes), Health::new(period), 0.0);
+    let (mut flashes, mut health, mut screen_ms) =
+        (Flashes::new(eyes), Health::new(period, vision.encoder().place()), 0.0);
     let (mut decoder, mut image) = (Decoder::new(GLIMPSE_WIDTH)?, Image::default());
     let mut is_first = true;
     let publish = |scene: &Scene| {

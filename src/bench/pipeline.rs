@@ -10,8 +10,9 @@ use super::input::Input;
 use super::{BenchError, allocations, ended_by, power};
 use crate::config::Config;
 use crate::frame::PerCamera;
-use crate::infer::Runtime;
+use crate::gpu::Traffic;
 use crate::infer::manifest::Models;
+use crate::infer::{Place, Runtime};
 use crate::pipeline::counters::Counters;
 use crate::pipeline::health::{Measure, Quantiles, Whole};
 use crate::pipeline::stop::Stop;
@@ -86,6 +87,10 @@ pub struct Figures {
     pub overhead_share: Option<f64>,
     /// Allocations of the program's own code.
     pub allocations_per_set: Option<f64>,
+    /// Bytes copied to the GPU and back.
+    pub gpu_bytes_per_set: f64,
+    /// Times that the program waits for the GPU.
+    pub gpu_waits_per_set: f64,
     /// Energy of the processors, whoever used them.
     pub energy_j_per_set: Option<f64>,
     /// The stages of a set.
@@ -119,7 +124,7 @@ pub fn run(load: Load<'_>) -> Result<Figures, BenchError> {
     let sources = input.play(cameras, fps);
     let names: PerCamera<Arc<str>> = sources.iter().map(|source| source.stream().name.clone()).collect();
     let vision = Vision::new(config, models, runtime, cameras, false)?;
-    let device = vision.device();
+    let Place { runtime: ran_by, device } = vision.encoder().place();
     let counters = Counters::new(cameras);
     let recorder = Recorder::new(config.record.clone(), About::default());
     let starts_at = Timestamp::default();
@@ -172,7 +177,7 @@ pub fn run(load: Load<'_>) -> Result<Figures, BenchError> {
     };
     Ok(Figures {
         vultus: env!("CARGO_PKG_VERSION"),
-        runtime: runtime.name(),
+        runtime: ran_by,
         device,
         encoder: models.encoder.name.clone(),
         cameras,
@@ -190,6 +195,8 @@ pub fn run(load: Load<'_>) -> Result<Figures, BenchError> {
         overhead_ms_per_set: cpu_ms.map(|cpu_ms| per_set(cpu_ms - work_ms)),
         overhead_share: cpu_ms.map(|cpu_ms| 1.0 - work_ms / cpu_ms),
         allocations_per_set: allocated.map(|count| per_set(count as f64)),
+        gpu_bytes_per_set: per_set((tally.gpu.up_bytes + tally.gpu.down_bytes) as f64),
+        gpu_waits_per_set: per_set(tally.gpu.waits as f64),
         energy_j_per_set: joules.filter(|joules| *joules >= 0.0).map(per_set),
         stages: STAGES.into_iter().zip(tally.cpu).map(stage).collect(),
     })
@@ -209,6 +216,7 @@ struct Tally {
     times: [Whole; Measure::COUNT],
     /// Of each stage.
     cpu: [Duration; StageTimes::COUNT],
+    gpu: Traffic,
 }
 
 impl Tally {
@@ -221,6 +229,7 @@ impl Tally {
         for (sum, spent) in self.cpu.iter_mut().zip(scene.stages.all()) {
             *sum += spent.cpu;
         }
+        self.gpu += scene.gpu;
     }
 
     fn of(&self, measure: Measure) -> Quantiles {

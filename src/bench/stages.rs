@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::input::Input;
 use super::{BenchError, allocations};
-use crate::config::{Config, DeviceChoice};
+use crate::config::Config;
 use crate::encode::Encoder;
 use crate::face::align::{self, CutFormat};
 use crate::face::associate::{Associator, Candidate};
@@ -24,7 +24,7 @@ use crate::fuse::{Fuser, ReadFace};
 use crate::image::Image;
 use crate::image::decode::Decoder;
 use crate::infer::manifest::Models;
-use crate::infer::{InferError, Runtime};
+use crate::infer::{InferError, Place, Runtime};
 use crate::pipeline::latest::Latest;
 use crate::pipeline::vision::VisionError;
 use crate::rig::geometry::Ray;
@@ -160,7 +160,7 @@ pub struct Cost {
 /// When models cannot be loaded.
 pub fn all(input: &Input, config: &Config, models: &Models, runtime: &Runtime) -> Result<Vec<Workload>, BenchError> {
     let film = input.film(FILM);
-    let cut = Encoder::new(runtime.session(&models.encoder, DeviceChoice::Cpu)?, &models.encoder)?.cut();
+    let cut = Encoder::new(runtime.session(&models.encoder)?, &models.encoder)?.cut();
     let mut workloads = decoding(&film, config)?;
     workloads.extend(finding(&film, cut, config, models, runtime)?);
     workloads.extend(encoding(models, runtime, config)?);
@@ -202,7 +202,7 @@ fn finding(
 ) -> Result<Vec<Workload>, BenchError> {
     let settings = config.detection;
     let detector = || -> Result<Detector, InferError> {
-        Ok(Detector::new(runtime.session(&models.detector, DeviceChoice::Cpu)?, settings.threshold))
+        Ok(Detector::new(runtime.session(&models.detector)?, settings.threshold))
     };
     let mut decoder = Decoder::new(settings.decode_width)?;
     let mut images = Vec::new();
@@ -256,14 +256,15 @@ fn encoding(models: &Models, runtime: &Runtime, config: &Config) -> Result<Vec<W
         let workers = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(VisionError::from)?;
         let workers = Arc::new(workers);
         for faces in BATCHES {
-            let session = runtime.session(&models.encoder, config.inference.device)?;
-            let mut encoder = Encoder::new(session, &models.encoder)?;
+            let chosen = runtime.encoder(&models.encoder, &config.inference)?;
+            let mut encoder = Encoder::new(chosen, &models.encoder)?;
             encoder.share(runtime, &models.encoder, threads)?;
             let values = faces * encoder.cut().values();
             let pixels: Vec<f32> = (0..values).map(|n| (n % 251) as f32 / 125.0 - 1.0).collect();
             let threads = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
             let faces = if faces == 1 { "1 face".to_owned() } else { format!("{faces} faces") };
-            let kind = format!("{faces}, {threads}, {} on {}", runtime.name(), encoder.device());
+            let Place { runtime: by, device } = encoder.place();
+            let kind = format!("{faces}, {threads}, {by} on {device}");
             let mut workload = Workload::new("encode", kind, move || {
                 encoder.push(&pixels);
                 encoder.step()?;

@@ -7,6 +7,7 @@ mod doctor;
 mod export;
 mod info;
 mod live;
+mod models;
 mod options;
 mod page;
 mod repair;
@@ -90,6 +91,7 @@ enum Verb {
     Doctor(doctor::Args),
     Calibrate(calibrate::Args),
     Bench(bench::Args),
+    Models(models::Args),
     #[cfg(feature = "train")]
     Train(train::Args),
 }
@@ -119,6 +121,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Cameras(args) => cameras::run(args),
         Verb::Doctor(args) => doctor::run(args, &config),
         Verb::Bench(args) => bench::run(args, config),
+        Verb::Models(args) => models::run(args, config),
         Verb::Calibrate(args) => calibrate::run(args, config),
         #[cfg(feature = "train")]
         Verb::Train(args) => train::run(args, &config),
@@ -190,7 +193,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
             | CaptureError::TooMany { .. } => 2,
             _ => 1,
         }
-    } else if error.is::<ConfigError>() {
+    } else if error.is::<ConfigError>()
+        || matches!(error.downcast_ref(), Some(VisionError::Infer(InferError::WgpuOnCpu)))
+    {
         2
     } else if let Some(code) = code_of_training(error) {
         code

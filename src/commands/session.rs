@@ -101,13 +101,20 @@ impl Session {
                 Some(Identity::Appearance)
             }
         };
-        tracing::info!("models run on {}; the encoder on {}", runtime.description(), vision.device());
+        let (place, reason) = (vision.encoder().place(), vision.encoder().reason().to_owned());
+        tracing::info!(
+            "models run on {}; the encoder on {} ({}): {reason}",
+            runtime.description(),
+            place.device,
+            place.runtime
+        );
 
         let streams: Vec<Stream> = self.sources.iter().map(|source| source.stream().clone()).collect();
         let header = Header {
             vultus: env!("CARGO_PKG_VERSION"),
-            runtime: runtime.name(),
-            device: vision.device().to_owned(),
+            runtime: place.runtime,
+            device: place.device,
+            device_reason: reason,
             models: [&models.detector, &models.encoder].map(|model| (model.name.clone(), model.sha256.clone())).into(),
             cameras: names.clone(),
             rig: rig.as_ref().map(|rig| rig.path.clone()),
@@ -152,7 +159,7 @@ impl Session {
         let stop = stop_on_signal()?;
         let counters = Arc::new(Counters::new(names.len()));
         let period = streams.iter().map(|stream| stream.period).max().unwrap_or_default();
-        let mut health = Health::new(period);
+        let mut health = Health::new(period, place);
         health.watch_rig(placed.as_deref().unwrap_or_default());
         let mut has_warned = false;
         let mut status = Status::new(self.show, names.clone(), recorder.clone());

@@ -104,6 +104,9 @@ impl Status {
         if let Some(drift) = health.drift().filter(|drift| drift.verdict == Verdict::CalibrateAgain) {
             let _ = writeln!(text, "rig: {}", self.rig(&drift));
         }
+        if let Some(lost) = health.lost_device() {
+            let _ = writeln!(text, "encoder: on {}, as {lost} failed", scene.place.device);
+        }
         if scene.people.is_empty() {
             text.push_str("nobody in view");
         }
@@ -250,7 +253,6 @@ pub(super) fn progress_bar(steps: u64, of: &'static str) -> ProgressBar {
 }
 
 /// Lines that change as work goes on.
-#[cfg(any(feature = "train", feature = "opencv"))]
 pub(super) fn message_bar() -> ProgressBar {
     on_screen().add(ProgressBar::no_length().with_style(plain()))
 }

@@ -15,7 +15,6 @@ use super::ExportError;
 use super::mosaic::mosaic;
 use super::pictures::{picture, step};
 use super::tables::Records;
-use crate::config::DeviceChoice;
 use crate::face::detect::Detector;
 use crate::image::Image;
 use crate::image::decode::Decoder;
@@ -176,7 +175,7 @@ impl Search {
         Ok(Self {
             file: TakeFile::open(&take.path)?,
             decoder: Decoder::new(usize::MAX)?,
-            detector: Detector::new(blur.runtime.session(blur.detector, DeviceChoice::Cpu)?, THRESHOLD),
+            detector: Detector::new(blur.runtime.session(blur.detector)?, THRESHOLD),
             image: Image::default(),
         })
     }

@@ -58,11 +58,16 @@ impl CutFormat {
 /// (planes of `(format.size + 2 * room)` squared values), and says where in the full frame that lies.
 pub fn cut(image: &Image, face: &FaceView, format: CutFormat, room: usize, out: &mut [f32]) -> Similarity {
     let frame = frame_from_cut(face, format.size).moved(-(room as f32), -(room as f32));
-    let (tx, ty) = image.here_from_full(frame.tx, frame.ty);
-    let picture = Similarity { a: frame.a * image.scale, b: frame.b * image.scale, tx, ty };
     let side = format.size + 2 * room;
-    warp(image, picture, (side, side), Border::Nearest, format.layout, out);
+    warp(image, picture_from_cut(image, frame), (side, side), Border::Nearest, format.layout, out);
     frame
+}
+
+/// The same map to `image`, which may be smaller than the full frame.
+#[must_use]
+pub fn picture_from_cut(image: &Image, frame_from_cut: Similarity) -> Similarity {
+    let (tx, ty) = image.here_from_full(frame_from_cut.tx, frame_from_cut.ty);
+    Similarity { a: frame_from_cut.a * image.scale, b: frame_from_cut.b * image.scale, tx, ty }
 }
 
 #[cfg(test)]

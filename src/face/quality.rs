@@ -1,26 +1,26 @@
 //! How much a view of a face can tell: the weight that it brings to the fusion.
 
+use crate::image::detail::Detail;
+
 /// What the quality of a view rests on.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub struct Evidence {
     /// The detector's score, 0 to 1.
     pub score: f32,
     /// Pixels of the full frame a pixel of the cut; below 1 the cut is an enlargement.
     pub frame_per_cut: f32,
     /// Turn of the head away from the camera.
     pub yaw_deg: f32,
-    /// The cut's first plane, normalised as the encoder wants it.
-    pub cut: &'a [f32],
-    /// Its width and height.
-    pub size: usize,
+    /// That of the cut's first plane.
+    pub detail: Detail,
 }
 
 /// Quality from 0 to 1: the product of the detector's score, size, sharpness and yaw.
 #[must_use]
-pub fn quality(evidence: Evidence<'_>) -> f32 {
+pub fn quality(evidence: Evidence) -> f32 {
     let score = evidence.score.clamp(0.0, 1.0);
     let size = evidence.frame_per_cut.clamp(0.0, 1.0);
-    let sharpness = sharpness(evidence.cut, evidence.size);
+    let sharpness = sharpness(evidence.detail);
     score * size * sharpness * facing(evidence.yaw_deg)
 }
 
@@ -33,26 +33,12 @@ fn facing(yaw_deg: f32) -> f32 {
 
 /// 0 for a picture without detail, towards 1 for a crisp one: mean square of the Laplacian over the variance
 /// (both grow alike with contrast), half way at 0.02.
-fn sharpness(cut: &[f32], size: usize) -> f32 {
+fn sharpness(Detail { variance, laplacian }: Detail) -> f32 {
     const HALF_WAY: f32 = 0.02;
-    if size < 3 {
-        return 0.0;
-    }
-    let pixels = (size * size) as f32;
-    let mean = cut.iter().take(size * size).sum::<f32>() / pixels;
-    let variance = cut.iter().take(size * size).map(|p| (p - mean) * (p - mean)).sum::<f32>() / pixels;
-    let mut energy = 0.0;
-    for rows in 1..size - 1 {
-        for column in 1..size - 1 {
-            let at = rows * size + column;
-            let laplacian = cut[at - 1] + cut[at + 1] + cut[at - size] + cut[at + size] - 4.0 * cut[at];
-            energy += laplacian * laplacian;
-        }
-    }
     if variance <= 1e-9 {
         return 0.0;
     }
-    let ratio = energy / pixels / variance;
+    let ratio = laplacian / variance;
     ratio / (ratio + HALF_WAY)
 }
 
@@ -76,7 +62,7 @@ mod tests {
     }
 
     fn of(yaw_deg: f32, frame_per_cut: f32, cut: &[f32]) -> f32 {
-        quality(Evidence { score: 0.9, frame_per_cut, yaw_deg, cut, size: 64 })
+        quality(Evidence { score: 0.9, frame_per_cut, yaw_deg, detail: Detail::of(cut, 64) })
     }
 
     #[test]

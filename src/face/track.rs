@@ -228,6 +228,10 @@ mod tests {
             Ok(())
         }
 
+        fn runtime(&self) -> &'static str {
+            "test"
+        }
+
         fn device(&self) -> &'static str {
             "cpu"
         }

@@ -10,11 +10,12 @@ use super::placed::Placed;
 use super::pose::head_pose;
 use super::quality::{Evidence, quality};
 use super::track::Tracker;
-use crate::config::{self, DeviceChoice};
+use crate::config;
 use crate::frame::Frame;
 use crate::image::Image;
 use crate::image::decode::{DecodeError, Decoder};
-use crate::image::warp::Layout;
+use crate::image::detail::Detail;
+use crate::image::warp::{Layout, Similarity};
 use crate::infer::manifest::{Channels, Model};
 use crate::infer::{InferError, Runtime};
 use crate::scene::{CUT_SIDE, FaceCuts, FaceView};
@@ -34,6 +35,7 @@ pub enum ViewError {
 
 /// The chain of one view.
 pub struct View {
+    is_cut_elsewhere: bool,
     decoder: Decoder,
     tracker: Tracker,
     cut: CutFormat,
@@ -81,10 +83,11 @@ impl View {
         cut: CutFormat,
         phase: u32,
     ) -> Result<Self, ViewError> {
-        let session = runtime.session(detector, DeviceChoice::Cpu).map_err(ViewError::Load)?;
+        let session = runtime.session(detector).map_err(ViewError::Load)?;
         let mut detector = Detector::new(session, settings.threshold);
         detector.warm_up(settings).map_err(ViewError::Unfit)?;
         Ok(Self {
+            is_cut_elsewhere: false,
             decoder: Decoder::new(settings.decode_width)?,
             tracker: Tracker::new(detector, settings, phase),
             cut,
@@ -94,12 +97,23 @@ impl View {
         })
     }
 
+    /// The same, but its faces are cut out elsewhere, from [`View::regions`]: [`View::judge`] must be told what was found.
+    #[must_use]
+    pub fn cut_elsewhere(self) -> Self {
+        Self { is_cut_elsewhere: true, ..self }
+    }
+
+    /// Cuts them out itself from now on.
+    pub fn cut_here(&mut self) {
+        self.is_cut_elsewhere = false;
+    }
+
     /// Looks at `frame`; what it shows is then in [`View::seen`]. Without a frame nothing is seen.
     ///
     /// # Errors
     /// [`InferError::Run`].
     pub fn step(&mut self, frame: Option<&Frame>) -> Result<(), InferError> {
-        let Self { decoder, tracker, cut, image, seen, .. } = self;
+        let Self { decoder, tracker, image, seen, .. } = self;
         seen.clear();
         let Some(frame) = frame else { return Ok(()) };
         let mut watch = Stopwatch::start();
@@ -115,7 +129,7 @@ impl View {
             seen.took.detect = watch.lap();
         }
         for track in tracker.tracks() {
-            let mut face = FaceView {
+            let face = FaceView {
                 camera: frame.camera,
                 seq: frame.seq,
                 captured_at: frame.captured_at,
@@ -126,22 +140,37 @@ impl View {
                 pose: head_pose(&track.face.landmarks),
                 quality: 0.0,
             };
-            let from = seen.cuts.len();
-            seen.cuts.resize(from + cut.values(), 0.0);
-            let pixels = &mut seen.cuts[from..];
-            let frame_from_cut = align::cut(image, &face, *cut, 0, pixels);
-            face.quality = quality(Evidence {
-                score: face.score,
-                frame_per_cut: frame_from_cut.scale(),
-                yaw_deg: face.pose.yaw_deg,
-                cut: pixels,
-                size: cut.size,
-            });
             seen.looks.push(Appearance::of(image, face.rect));
             seen.faces.push(face);
         }
-        seen.took.align = watch.lap();
+        if !self.is_cut_elsewhere {
+            self.cut();
+        }
+        self.seen.took.align = watch.lap();
         Ok(())
+    }
+
+    /// Cuts out what it sees in the present frame.
+    pub fn cut(&mut self) {
+        let Self { cut, image, seen, .. } = self;
+        seen.cuts.resize(seen.faces.len() * cut.values(), 0.0);
+        for (face, pixels) in seen.faces.iter_mut().zip(seen.cuts.chunks_exact_mut(cut.values())) {
+            let frame_from_cut = align::cut(image, face, *cut, 0, pixels);
+            judge(face, frame_from_cut, Detail::of(pixels, cut.size));
+        }
+    }
+
+    /// Where the faces that it sees lie in [`View::image`]: maps from the pixels of a cut to it.
+    pub fn regions(&self) -> impl Iterator<Item = Similarity> {
+        let of = |face| align::picture_from_cut(&self.image, align::frame_from_cut(face, self.cut.size));
+        self.seen.faces.iter().map(of)
+    }
+
+    /// Takes over the `details` of faces that were cut out elsewhere, one a face.
+    pub fn judge(&mut self, details: impl Iterator<Item = Detail>) {
+        for (face, detail) in self.seen.faces.iter_mut().zip(details) {
+            judge(face, align::frame_from_cut(face, self.cut.size), detail);
+        }
     }
 
     /// What it saw in the present frame.
@@ -176,6 +205,12 @@ impl View {
             cuts.pixels.extend(pixels.flat_map(|((b, g), r)| [*b, *g, *r].map(|value| value.round() as u8)));
         }
     }
+}
+
+/// Says of a face how much it can tell.
+fn judge(face: &mut FaceView, frame_from_cut: Similarity, detail: Detail) {
+    let (score, yaw_deg) = (face.score, face.pose.yaw_deg);
+    face.quality = quality(Evidence { score, frame_per_cut: frame_from_cut.scale(), yaw_deg, detail });
 }
 
 impl Seen {

@@ -1,7 +1,10 @@
 //! Pictures in memory: decoding camera frames, cutting regions out of them, and making JPEG of raw ones.
 
 pub mod decode;
+pub mod detail;
 pub mod encode;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 pub mod upright;
 pub mod warp;
 

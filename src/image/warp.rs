@@ -128,10 +128,7 @@ impl Layout {
     /// Planes of one picture.
     #[must_use]
     pub fn planes(&self) -> usize {
-        match self.channels {
-            Channels::Bgr => 3,
-            Channels::Gray => 1,
-        }
+        self.channels.planes()
     }
 }
 

@@ -31,6 +31,8 @@ pub enum ManifestError {
          Restore the file, or write the new hash into the manifest if you changed it yourself", .path.display()
     )]
     Hash { path: PathBuf, expected: String, found: String },
+    #[error("{} is not built into this program", .file.display())]
+    NotBuiltIn { file: PathBuf },
     #[error("model `{model}`: {reason}")]
     Invalid { model: String, reason: String },
 }
@@ -56,6 +58,17 @@ pub enum Channels {
     Bgr,
     /// Luminance.
     Gray,
+}
+
+impl Channels {
+    /// How many there are.
+    #[must_use]
+    pub fn planes(self) -> usize {
+        match self {
+            Self::Bgr => 3,
+            Self::Gray => 1,
+        }
+    }
 }
 
 /// What an encoder's first output holds.
@@ -90,6 +103,32 @@ fn one() -> f32 {
     1.0
 }
 
+/// An encoder's weights beside its ONNX file: the same network, to be run without that. Their file is read by whoever
+/// needs it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// The safetensors file, beside the manifest.
+    pub file: PathBuf,
+    /// The file's hash, hexadecimal.
+    pub sha256: String,
+    /// What the class scores are divided by; in the ONNX file they are already.
+    pub temperature: f32,
+    /// Where the manifest lies; nowhere if it is built in.
+    #[serde(skip)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+impl Weights {
+    /// The file's content, checked.
+    ///
+    /// # Errors
+    /// [`ManifestError::Read`], [`ManifestError::Hash`], and [`ManifestError::NotBuiltIn`] without the feature `train`.
+    pub fn read(&self) -> Result<Cow<'static, [u8]>, ManifestError> {
+        read(self.folder.as_deref(), &self.file, &self.sha256)
+    }
+}
+
 /// A model: what the manifest says of it, and its file, checked.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +161,9 @@ pub struct Model {
     pub labels: Vec<String>,
     /// The input tensor.
     pub input: Input,
+    /// The network's weights, for the runtime `wgpu` and for training on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
     /// How good it is: figures by name; the card says on what.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
@@ -141,6 +183,16 @@ impl Model {
             Some("a detector's `input.channels` must be `bgr`".to_owned())
         } else if is_detector && self.outputs.len() != DETECTOR_OUTPUTS {
             Some(format!("a detector has {DETECTOR_OUTPUTS} outputs, YuNet's, in the order of the built-in manifest"))
+        } else if self
+            .weights
+            .as_ref()
+            .is_some_and(|weights| !(weights.temperature.is_finite() && weights.temperature > 0.0))
+        {
+            Some("`weights.temperature` must be a number above 0".to_owned())
+        } else if self.weights.is_some() && self.values != Values::Logits {
+            Some(
+                "`weights` give logits: `values` must be so too, or other runtimes would say something else".to_owned(),
+            )
         } else if !is_detector && !(1..=2).contains(&self.outputs.len()) {
             Some("`outputs` must name an encoder's class scores, and its embedding if it gives one".to_owned())
         } else {
@@ -181,6 +233,14 @@ const BUILT_IN_FILES: [(&str, &[u8]); 4] = [
     ("vultus-slim-rendered.onnx", include_bytes!("../../models/vultus-slim-rendered.onnx")),
     ("vultus-slim-int8.onnx", include_bytes!("../../models/vultus-slim-int8.onnx")),
 ];
+/// Of use to nobody else.
+#[cfg(feature = "train")]
+const BUILT_IN_WEIGHTS: &[(&str, &[u8])] = &[
+    ("vultus-slim.safetensors", include_bytes!("../../models/vultus-slim.safetensors")),
+    ("vultus-slim-rendered.safetensors", include_bytes!("../../models/vultus-slim-rendered.safetensors")),
+];
+#[cfg(not(feature = "train"))]
+const BUILT_IN_WEIGHTS: &[(&str, &[u8])] = &[];
 
 /// The entries of a `manifest.toml`, in its order; their files are not read. None without entries.
 ///
@@ -214,13 +274,19 @@ impl<'a> Listing<'a> {
 
     /// The first model of `role` that `suits`, with its file, both checked.
     fn pick(&self, role: Role, suits: impl Fn(&Model) -> bool) -> Result<Option<Model>, ManifestError> {
-        let Some(model) = self.models.iter().find(|model| model.role == role && suits(model)) else {
-            return Ok(None);
-        };
+        self.models.iter().find(|model| model.role == role && suits(model)).map(|model| self.whole(model)).transpose()
+    }
+
+    /// `model` with its files, all checked.
+    fn whole(&self, model: &Model) -> Result<Model, ManifestError> {
         if let Some(reason) = model.fault() {
             return Err(ManifestError::Invalid { model: model.name.clone(), reason });
         }
-        Ok(Some(Model { bytes: read_checked(model, self.folder)?, ..model.clone() }))
+        let mut whole = Model { bytes: read(self.folder, &model.file, &model.sha256)?, ..model.clone() };
+        if let Some(weights) = &mut whole.weights {
+            weights.folder = self.folder.map(Path::to_owned);
+        }
+        Ok(whole)
     }
 
     fn detector(&self) -> Result<Model, ManifestError> {
@@ -290,30 +356,48 @@ impl Models {
     }
 }
 
+/// The content of `file` in `folder`, or of the built-in one, which must have the hash `expected`.
+fn read(folder: Option<&Path>, file: &Path, expected: &str) -> Result<Cow<'static, [u8]>, ManifestError> {
+    let path = folder.unwrap_or(Path::new("models")).join(file);
+    let bytes: Cow<'static, [u8]> = match folder {
+        Some(_) => std::fs::read(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?.into(),
+        None => {
+            let built_in = BUILT_IN_FILES.iter().chain(BUILT_IN_WEIGHTS).find(|(name, _)| Path::new(name) == file);
+            let (_, bytes) = built_in.ok_or_else(|| ManifestError::NotBuiltIn { file: file.to_owned() })?;
+            Cow::Borrowed(*bytes)
+        }
+    };
+    let found = sha256(&bytes);
+    if found != expected.to_lowercase() {
+        return Err(ManifestError::Hash { path, expected: expected.to_owned(), found });
+    }
+    Ok(bytes)
+}
+
+/// All models of `folder/manifest.toml`, or the built-in ones; their files are not read.
+///
+/// # Errors
+/// [`ManifestError::Read`] and [`ManifestError::Parse`].
+pub fn listed(folder: Option<&Path>) -> Result<Vec<Model>, ManifestError> {
+    Ok(Listing::read(folder)?.models)
+}
+
+/// A model with its files, all checked, or what is wrong with it.
+pub type Verified = Result<Model, ManifestError>;
+
+/// The same, each with its files, all checked; or what is wrong with it, behind its name.
+///
+/// # Errors
+/// As [`listed`].
+pub fn verified(folder: Option<&Path>) -> Result<Vec<(String, Verified)>, ManifestError> {
+    let listing = Listing::read(folder)?;
+    Ok(listing.models.iter().map(|model| (model.name.clone(), listing.whole(model))).collect())
+}
+
 /// The sha256 of `bytes`, hexadecimal, as a manifest has it.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn read_checked(model: &Model, folder: Option<&Path>) -> Result<Cow<'static, [u8]>, ManifestError> {
-    let path = folder.unwrap_or(Path::new("models")).join(&model.file);
-    let bytes: Cow<'static, [u8]> = match folder {
-        Some(_) => std::fs::read(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?.into(),
-        None => BUILT_IN_FILES
-            .iter()
-            .find(|(name, _)| Path::new(name) == model.file)
-            .map(|(_, bytes)| Cow::Borrowed(*bytes))
-            .ok_or_else(|| ManifestError::Invalid {
-                model: model.name.clone(),
-                reason: format!("{} is not built in", model.file.display()),
-            })?,
-    };
-    let found = sha256(&bytes);
-    if found != model.sha256.to_lowercase() {
-        return Err(ManifestError::Hash { path, expected: model.sha256.clone(), found });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -325,13 +409,15 @@ mod tests {
         let models = Models::load(None).expect("built-in models load");
         assert_eq!(models.detector.outputs.len(), 12);
         assert_eq!(models.encoder.labels.len(), 7);
+        let weights = models.encoder.weights.expect("the default encoder runs on every runtime");
+        assert_eq!(weights.read().is_ok(), cfg!(feature = "train"));
     }
 
     #[test]
     fn a_changed_file_is_named_with_both_hashes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("manifest.toml"), BUILT_IN_MANIFEST).expect("written");
-        for (name, bytes) in BUILT_IN_FILES {
+        for (name, bytes) in BUILT_IN_FILES.iter().chain(BUILT_IN_WEIGHTS) {
             let mut bytes = bytes.to_vec();
             bytes[1000] ^= 1;
             std::fs::write(folder.path().join(name), bytes).expect("written");
@@ -344,7 +430,7 @@ mod tests {
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("manifest.toml"), BUILT_IN_MANIFEST).expect("written");
-        for (name, bytes) in BUILT_IN_FILES {
+        for (name, bytes) in BUILT_IN_FILES.iter().chain(BUILT_IN_WEIGHTS) {
             std::fs::write(folder.path().join(name), bytes).expect("written");
         }
         folder

@@ -13,12 +13,11 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Shape, Tensor, TensorRef};
 
 use super::manifest::Model;
-use super::{InferError, Session, Values, gpu_hardware_present};
-use crate::config::DeviceChoice;
+use super::{InferError, Session, Values};
 
 /// A GPU provider: its name in records, whether the library has it, and how to ask for it.
-struct Provider {
-    name: &'static str,
+pub(super) struct Provider {
+    pub(super) name: &'static str,
     is_in_library: fn() -> bool,
     dispatch: fn() -> ExecutionProviderDispatch,
 }
@@ -29,7 +28,6 @@ impl Provider {
     }
 }
 
-/// In the order in which they are tried.
 const GPU_PROVIDERS: [Provider; 5] = [
     Provider::new::<ep::TensorRT>("tensorrt", || ep::TensorRT::default().build()),
     Provider::new::<ep::CUDA>("cuda", || ep::CUDA::default().build()),
@@ -77,45 +75,25 @@ impl Library {
     }
 
     pub(super) fn description(&self) -> String {
-        let providers: Vec<&str> =
-            GPU_PROVIDERS.iter().filter(|p| (p.is_in_library)()).map(|p| p.name).chain(["cpu"]).collect();
+        let providers: Vec<&str> = self.providers().map(|provider| provider.name).chain(["cpu"]).collect();
         format!("ONNX Runtime {} with {}", self.path.display(), providers.join(", "))
     }
 
-    pub(super) fn session(&self, model: &Model, device: DeviceChoice) -> Result<Box<dyn Session>, InferError> {
-        let mut tried = Vec::new();
-        for provider in self.providers_for(device) {
-            match self.open(model, Some(provider)) {
-                Ok(session) => return Ok(Box::new(session)),
-                Err(reason) => {
-                    let reason = gist(&reason);
-                    tracing::warn!("{} cannot run `{}`: {reason}", provider.name, model.name);
-                    tried.push(format!("{} ({reason})", provider.name));
-                }
-            }
-        }
-        if device == DeviceChoice::Gpu {
-            if tried.is_empty() {
-                tried.push(format!("the library {} has no GPU provider", self.path.display()));
-            }
-            return Err(InferError::NoGpu { tried: tried.join(", ") });
-        }
-        let session = self.open(model, None).map_err(|reason| InferError::Load {
-            model: model.name.clone(),
-            runtime: "ONNX Runtime",
-            reason,
-        })?;
+    /// A session on the CPU.
+    pub(super) fn session(&self, model: &Model) -> Result<Box<dyn Session>, InferError> {
+        let load = |reason: String| InferError::Load { model: model.name.clone(), runtime: "ONNX Runtime", reason };
+        Ok(Box::new(self.open(model, None).map_err(load)?))
+    }
+
+    /// A session on the GPU of one of [`Library::providers`], or why that is not to be had.
+    pub(super) fn session_on(&self, provider: &Provider, model: &Model) -> Result<Box<dyn Session>, String> {
+        let session = self.open(model, Some(provider)).map_err(|reason| gist(&reason).to_owned())?;
         Ok(Box::new(session))
     }
 
-    fn providers_for(&self, device: DeviceChoice) -> impl Iterator<Item = &'static Provider> {
-        let wanted = match device {
-            DeviceChoice::Cpu => false,
-            DeviceChoice::Gpu => true,
-            // An emulated GPU is far slower than the CPU (lavapipe: 80 times on a slim ResNet-10).
-            DeviceChoice::Auto => gpu_hardware_present(),
-        };
-        GPU_PROVIDERS.iter().filter(move |provider| wanted && (provider.is_in_library)())
+    /// The GPU providers that the library has.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &'static Provider> {
+        GPU_PROVIDERS.iter().filter(|provider| (provider.is_in_library)())
     }
 
     fn open(&self, model: &Model, provider: Option<&Provider>) -> Result<OrtSession, String> {
@@ -181,10 +159,6 @@ struct Known {
 
 impl OrtSession {
     fn try_run(&mut self, shape: [usize; 4], input: &[f32], outputs: &mut [Values]) -> ort::Result<()> {
-        // A GPU has its own copy of what is bound to it: nothing is bound there.
-        if self.device != "cpu" {
-            return self.run_once(shape, input, outputs).map(|_| ());
-        }
         let mut known = match self.shapes.iter().position(|known| known.shape == shape) {
             Some(n) => self.shapes.remove(n),
             None => {
@@ -197,7 +171,7 @@ impl OrtSession {
                 return Ok(());
             }
         };
-        let ran = known.bound.run(&mut self.session, input, outputs);
+        let ran = known.bound.run(&mut self.session, self.device != "cpu", input, outputs);
         self.shapes.push(known);
         ran
     }
@@ -218,7 +192,8 @@ impl OrtSession {
 }
 
 /// The tensors of one shape of input, bound to a session: a run with them allocates nothing. On the CPU the runtime
-/// reads and writes these very tensors, not copies: what is written into the input is what the next run sees.
+/// reads and writes these very tensors, not copies: what is written into the input is what the next run sees. A GPU with
+/// memory of its own gets its copy when the input is bound, so there it is bound anew for each run.
 struct Bound {
     binding: IoBinding,
     input: Tensor<f32>,
@@ -243,8 +218,17 @@ impl Bound {
         Ok(Self { binding, input, outputs })
     }
 
-    fn run(&mut self, session: &mut ort::session::Session, input: &[f32], outputs: &mut [Values]) -> ort::Result<()> {
+    fn run(
+        &mut self,
+        session: &mut ort::session::Session,
+        is_copied: bool,
+        input: &[f32],
+        outputs: &mut [Values],
+    ) -> ort::Result<()> {
         self.input.try_extract_tensor_mut::<f32>()?.1.copy_from_slice(input);
+        if is_copied {
+            self.binding.bind_input(session.inputs()[0].name(), &self.input)?;
+        }
         run_bound(session, &self.binding)?;
         for (from, to) in self.outputs.iter().zip(outputs) {
             to.clear();
@@ -276,6 +260,10 @@ impl Session for OrtSession {
             .map_err(|error| InferError::Run { model: self.name.clone(), reason: error.to_string() })
     }
 
+    fn runtime(&self) -> &'static str {
+        "ort"
+    }
+
     fn device(&self) -> &'static str {
         self.device
     }
@@ -292,7 +280,7 @@ mod tests {
     fn runs_on_bound_tensors_see_each_its_own_input() {
         let Ok(runtime) = Runtime::start(RuntimeChoice::Ort) else { return };
         let encoder = Models::load(None).expect("built in").encoder;
-        let session = || runtime.session(&encoder, DeviceChoice::Cpu).expect("it loads");
+        let session = || runtime.session(&encoder).expect("it loads");
         let (mut often, shape) = (session(), [2, 1, 64, 64]);
         for n in 0..4 {
             let faces: Vec<f32> = (0..2 * 64 * 64).map(|k| ((k * (n + 3)) % 17) as f32 / 8.0 - 1.0).collect();

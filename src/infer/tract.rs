@@ -58,6 +58,10 @@ impl Session for TractSession {
             .map_err(|error| InferError::Run { model: self.name.clone(), reason: format!("{error:#}") })
     }
 
+    fn runtime(&self) -> &'static str {
+        "tract"
+    }
+
     fn device(&self) -> &'static str {
         "cpu"
     }

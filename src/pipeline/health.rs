@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::infer::Place;
 use crate::rig::CalibratedCamera;
 use crate::rig::drift::{Drift, DriftWatch};
 use crate::scene::Scene;
@@ -157,6 +158,8 @@ pub struct Health {
     sums: [Duration; Measure::COUNT],
     latency: Whole,
     skew: Whole,
+    /// Where the encoder began, and where it is.
+    places: [Place; 2],
     rig: Option<DriftWatch>,
 }
 
@@ -173,12 +176,16 @@ pub struct Report {
     pub sums: [Duration; Measure::COUNT],
     /// How far the faces are off where the rig says they must be.
     pub drift: Option<Drift>,
+    /// Where the encoder runs.
+    pub place: Place,
+    /// The GPU that it has left.
+    pub lost_device: Option<&'static str>,
 }
 
 impl Health {
-    /// Nothing yet; a set comes every `period`.
+    /// Nothing yet; a set comes every `period`, and the encoder is at `place`.
     #[must_use]
-    pub fn new(period: Duration) -> Self {
+    pub fn new(period: Duration, place: Place) -> Self {
         Self {
             sets: 0,
             faces: 0,
@@ -188,6 +195,7 @@ impl Health {
             sums: [Duration::ZERO; Measure::COUNT],
             latency: Whole::new(),
             skew: Whole::new(),
+            places: [place; 2],
             rig: None,
         }
     }
@@ -206,6 +214,7 @@ impl Health {
         }
         self.latency.add(scene.latency);
         self.skew.add(scene.skew);
+        self.places[1] = scene.place;
         self.sets += 1;
         self.faces += scene.people.iter().map(|person| person.views.len() as u64).sum::<u64>();
         self.slow += u64::from(scene.latency > self.slow_from);
@@ -218,6 +227,13 @@ impl Health {
     #[must_use]
     pub fn drift(&self) -> Option<Drift> {
         self.rig.as_ref().and_then(DriftWatch::drift)
+    }
+
+    /// The GPU that failed, so that the encoder runs elsewhere now.
+    #[must_use]
+    pub fn lost_device(&self) -> Option<&'static str> {
+        let [began, now] = self.places;
+        (began.device != now.device).then_some(began.device)
     }
 
     /// Percentiles of the latency over the whole run.
@@ -241,6 +257,8 @@ impl Health {
             recent: self.recent.each_ref().map(Recent::quantiles),
             sums: self.sums,
             drift: self.drift(),
+            place: self.places[1],
+            lost_device: self.lost_device(),
         }
     }
 }
@@ -251,7 +269,7 @@ mod tests {
 
     #[test]
     fn recent_percentiles_forget_and_those_of_the_run_do_not() {
-        let mut health = Health::new(Duration::from_millis(33));
+        let mut health = Health::new(Duration::from_millis(33), Place::default());
         let mut scene = Scene { latency: Duration::from_millis(40), ..Scene::default() };
         (0..RECENT).for_each(|_| health.add(&scene));
         scene.latency = Duration::from_millis(8);
@@ -261,6 +279,21 @@ mod tests {
         let whole = health.latency();
         assert!((whole.p99 - 40.0).abs() < 0.1, "{whole:?}");
         assert_eq!((health.sets, health.slow), (2 * RECENT as u64, RECENT as u64));
+    }
+
+    #[test]
+    fn a_gpu_that_is_left_is_told() {
+        let [gpu, cpu] = ["webgpu", "cpu"].map(|device| Place { runtime: "ort", device });
+        let mut health = Health::new(Duration::from_millis(33), gpu);
+        assert_eq!((health.report().place, health.report().lost_device), (gpu, None));
+        health.add(&Scene { place: gpu, ..Scene::default() });
+        assert_eq!(health.report().lost_device, None);
+        health.add(&Scene { place: cpu, ..Scene::default() });
+        assert_eq!((health.report().place, health.report().lost_device), (cpu, Some("webgpu")));
+        // On the very first set, too.
+        let mut health = Health::new(Duration::from_millis(33), gpu);
+        health.add(&Scene { place: cpu, ..Scene::default() });
+        assert_eq!(health.report().lost_device, Some("webgpu"));
     }
 
     #[test]

@@ -20,10 +20,12 @@ pub use line::{Line, LineView, per_class};
 pub struct Header {
     /// This program's version.
     pub vultus: &'static str,
-    /// What ran the models.
+    /// What ran the encoder.
     pub runtime: &'static str,
     /// Where the encoder ran.
-    pub device: String,
+    pub device: &'static str,
+    /// Why there.
+    pub device_reason: String,
     /// Name and sha256 of each model.
     pub models: BTreeMap<String, String>,
     /// Names of the views.

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use serde::{Deserialize, Serialize};
 
-use super::network::Network;
+use crate::network::Network;
 
 /// Why a checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]

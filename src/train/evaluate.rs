@@ -12,7 +12,7 @@ use super::faces::{Crop, Gather};
 use super::metrics::{Answer, Answers, Figures};
 use super::prepare::{Keep, OnProgress, Preparation, PrepareError, Unfound};
 use super::report::{percent, table};
-use crate::config::{self, DeviceChoice};
+use crate::config;
 use crate::encode::Encoder;
 use crate::face::align::CutFormat;
 use crate::face::view::View;
@@ -92,7 +92,7 @@ impl Evaluator<'_> {
         let Self { models, runtime, detection, threads } = *self;
         let with = Preparation { runtime, detector: &models.detector, detection, threads, cache: None };
         let reader = || -> Result<Reader, PrepareError> {
-            let session = runtime.session(&models.encoder, DeviceChoice::Cpu)?;
+            let session = runtime.session(&models.encoder)?;
             Ok(Reader { encoder: Encoder::new(session, &models.encoder)?, cut: Vec::new() })
         };
         let listing = spec.list().map_err(PrepareError::from)?;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -11,15 +12,15 @@ use super::augment;
 use super::batch::{MEAN, STD, Shot, render};
 use super::faces::Faces;
 use super::graph::{Graph, GraphError};
-use super::network::Network;
 use super::onnx;
 use super::report::card::Card;
 use super::trainer::{Reading, read_pixels};
-use crate::config::{self, DeviceChoice};
+use crate::config;
 use crate::encode::Encoder;
-use crate::infer::manifest::{self, Channels, Input, ManifestError, Model, Models, Role, Values};
+use crate::infer::manifest::{self, Channels, Input, ManifestError, Model, Models, Role, Values, Weights};
 use crate::infer::{InferError, Runtime};
-use crate::scene::Expression;
+use crate::network::{Network, WeightsError};
+use crate::scene::{Expression, Logits};
 
 /// How far the exported model may be from the network, along each axis of the embedding and in class scores (of scores above
 /// 1, in units of the largest).
@@ -42,6 +43,12 @@ pub enum ExportError {
          is allowed. Nothing was written; try the other `--runtime`"
     )]
     Differs { runtime: &'static str, apart: f32 },
+    #[error(
+        "the weights are not those of the network that is exported: {apart:.1e} apart, where {TOLERANCE} is allowed. Nothing was written"
+    )]
+    OtherWeights { apart: f32 },
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error(transparent)]
     Infer(#[from] InferError),
     #[error("cannot write {}", .path.display())]
@@ -58,7 +65,7 @@ pub enum ExportError {
 pub struct Export<'a> {
     /// The network.
     pub graph: &'a Graph,
-    /// Its weights as safetensors, to go on training from; none are written if absent.
+    /// Its weights as safetensors, for the runtime `wgpu` and to go on training from; none are written if absent.
     pub weights: Option<&'a [u8]>,
     /// All that is to be said of it.
     pub card: &'a Card,
@@ -89,27 +96,40 @@ impl<'a> Check<'a> {
         Self { runtime, readings: read_pixels(network, &pixels), pixels }
     }
 
-    /// Whether `model`, whose class scores are divided by `temperature`, says the same.
-    fn pass(&self, model: &Model, temperature: f32) -> Result<(), ExportError> {
-        let Self { runtime, pixels, readings } = self;
-        let mut encoder = Encoder::new(runtime.session(model, DeviceChoice::Cpu)?, model)?;
-        encoder.push(pixels);
-        let said = encoder.step()?;
-        let scores = readings.iter().flat_map(|reading| &reading.logits);
-        let largest = scores.fold(1.0, |largest: f32, score| largest.max((score / temperature).abs()));
-        let apart =
-            said.logits.iter().zip(said.embeddings()).zip(readings).flat_map(|((logits, embedding), wanted)| {
-                let score = move |(said, wanted): (&f32, &f32)| (said - wanted / temperature).abs() / largest;
-                let scores = logits.iter().zip(&wanted.logits).map(score);
-                scores.chain(embedding.iter().zip(&wanted.embedding).map(|(said, wanted)| (said - wanted).abs()))
-            });
-        // A value that is no number is as far as can be.
-        let apart = apart.fold(0.0, |worst: f32, one| if one.is_nan() { f32::INFINITY } else { worst.max(one) });
-        if apart > TOLERANCE {
-            return Err(ExportError::Differs { runtime: runtime.name(), apart });
+    /// Whether `model`, whose class scores are divided by `temperature`, says the same, and its `weights` do.
+    fn pass(&self, model: &Model, weights: Option<&[u8]>, temperature: f32) -> Result<(), ExportError> {
+        let Self { runtime, pixels, .. } = self;
+        if let Some(bytes) = weights {
+            let said = read_pixels(&Network::of_bytes(bytes, Path::new(&model.name), &Device::flex())?, pixels);
+            let said = said.iter().map(|reading| (&reading.logits, &reading.embedding[..]));
+            let apart = self.apart(said, 1.0);
+            if apart > TOLERANCE {
+                return Err(ExportError::OtherWeights { apart });
+            }
         }
-        tracing::info!("{} computes from the exported model what the network does, within {apart:.0e}", runtime.name());
+        let mut encoder = Encoder::new(runtime.session(model)?, model)?;
+        encoder.push(pixels);
+        let by = encoder.place().runtime;
+        let said = encoder.step()?;
+        let apart = self.apart(said.logits.iter().zip(said.embeddings()), temperature);
+        if apart > TOLERANCE {
+            return Err(ExportError::Differs { runtime: by, apart });
+        }
+        tracing::info!("{by} computes from the exported model what the network does, within {apart:.0e}");
         Ok(())
+    }
+
+    /// How far what is `said` is from what the network says, whose class scores are divided by `temperature`.
+    fn apart<'b>(&self, said: impl Iterator<Item = (&'b Logits, &'b [f32])>, temperature: f32) -> f32 {
+        let scores = self.readings.iter().flat_map(|reading| &reading.logits);
+        let largest = scores.fold(1.0, |largest: f32, score| largest.max((score / temperature).abs()));
+        let apart = said.zip(&self.readings).flat_map(|((logits, embedding), wanted)| {
+            let score = move |(said, wanted): (&f32, &f32)| (said - wanted / temperature).abs() / largest;
+            let scores = logits.iter().zip(&wanted.logits).map(score);
+            scores.chain(embedding.iter().zip(&wanted.embedding).map(|(said, wanted)| (said - wanted).abs()))
+        });
+        // A value that is no number is as far as can be.
+        apart.fold(0.0, |worst: f32, one| if one.is_nan() { f32::INFINITY } else { worst.max(one) })
     }
 }
 
@@ -135,7 +155,7 @@ impl Export<'_> {
         }
         let about = [("name", name.as_str()), ("licence", &self.card.licence)];
         let model = self.model(onnx::encode(self.graph, *temperature, &about)?);
-        self.check.pass(&model, *temperature)?;
+        self.check.pass(&model, self.weights, *temperature)?;
         let path = folder.join("manifest.toml");
         let listed = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -155,8 +175,8 @@ impl Export<'_> {
             text = with_entry(&text, &detector, &path)?;
         }
         write(&folder.join(&model.file), model.bytes())?;
-        if let Some(weights) = self.weights {
-            write(&folder.join(format!("{name}.safetensors")), weights)?;
+        if let Some((weights, bytes)) = model.weights.as_ref().zip(self.weights) {
+            write(&folder.join(&weights.file), bytes)?;
         }
         write(&folder.join(format!("{name}.md")), self.card.to_markdown().as_bytes())?;
         write(&path, text.as_bytes())?;
@@ -186,6 +206,12 @@ impl Export<'_> {
             values: Values::Logits,
             labels: Expression::ALL.map(|class| class.name().to_owned()).into(),
             input: Input { channels, size: Some([graph.side; 2]), mean: MEAN, std: STD },
+            weights: self.weights.map(|bytes| Weights {
+                file: PathBuf::from(format!("{}.safetensors", card.name)),
+                sha256: manifest::sha256(bytes),
+                temperature: card.temperature,
+                folder: None,
+            }),
             metrics: metrics.collect(),
             bytes: Cow::Owned(onnx),
         }
@@ -266,7 +292,7 @@ mod tests {
 
     fn export(folder: &Path, name: &str, graph: &Graph, temperature: f32) -> Result<Models, ExportError> {
         let check = Check { runtime: &Runtime::Tract, pixels: Vec::new(), readings: Vec::new() };
-        Export { graph, weights: Some(b"weights"), card: &card(name, graph, temperature), check: &check }.write(folder)
+        Export { graph, weights: None, card: &card(name, graph, temperature), check: &check }.write(folder)
     }
 
     #[test]
@@ -323,7 +349,6 @@ mod tests {
         export(&path, "first", &Maker::new(5).graph(24, false), 1.0).expect("it is exported");
         let models = Models::load(Some(&path)).expect("a detector and an encoder");
         assert_eq!((models.detector.name.as_str(), models.encoder.name.as_str()), ("yunet_2023mar", "first"));
-        assert_eq!(fs::read(path.join("first.safetensors")).expect("weights"), b"weights");
         let card = fs::read_to_string(path.join("first.md")).expect("a card");
         assert!(card.contains("prohibited") && card.contains("24 x 24"), "{card}");
     }

@@ -1,5 +1,7 @@
 //! A trained network as a plain list of layers with their weights: what a network hands over to be written as ONNX.
 
+mod network;
+
 /// Why a list of layers is no network.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[allow(missing_docs, reason = "the messages say it")]

@@ -25,7 +25,6 @@ pub mod losses;
 pub mod methods;
 pub mod metrics;
 pub mod model;
-pub mod network;
 pub mod onnx;
 pub mod prepare;
 pub mod recipe;

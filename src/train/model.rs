@@ -6,11 +6,11 @@ use super::datasets::{DatasetSpec, Kind};
 use super::evaluate::Evaluation;
 use super::faces::{Face, Faces};
 use super::metrics::{Answer, Answers, fit_temperature};
-use super::network::Network;
 use super::recipe::{Portion, Recipe};
 use super::report::Provenance;
 use super::report::card::{Card, Source};
 use super::trainer::read;
+use crate::network::Network;
 use crate::scene::Expression;
 
 /// What `network` says of those of `faces` that nobody learnt from (`validation`) and whose expression is known.

@@ -10,9 +10,9 @@ use super::datasets::DatasetSpec;
 use super::export::is_model_name;
 use super::fault::{self, Check};
 use super::methods;
-use super::network::Architecture;
 use super::teachers::Teachers;
 use crate::infer::manifest::sha256;
+use crate::network::Architecture;
 
 /// Why a recipe cannot be followed.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,10 @@ use super::faces::{Faces, FacesError};
 use super::folds::{self, FoldsError, Split};
 use super::methods::distillation::Distillation;
 use super::methods::{Method, MethodError, Settings as AnyMethod};
-use super::network::{Network, WeightsError};
 use super::recipe::{Finetune, Portion, Pretrain, Recipe, Trains};
 use super::trainer::{Material, Stage, StageName, TrainError, Watch};
 use crate::infer::manifest::sha256;
+use crate::network::{Network, WeightsError};
 use crate::plot::{self, PlotError, Scale, Titles, log_curves};
 
 /// Why a recipe could not be followed to its end.

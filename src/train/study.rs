@@ -14,12 +14,12 @@ use super::faces::Faces;
 use super::folds::{By, Split};
 use super::metrics::{Answer, Answers};
 use super::model::answers;
-use super::network::Network;
 use super::recipe::{Recipe, Trains};
 use super::report::Provenance;
 use super::run::{Parts, Run, RunError};
 use super::trainer::Watch;
 use crate::capture::folder::files_below;
+use crate::network::Network;
 
 /// The file in a cell's folder that keeps its result.
 const CELL: &str = "cell.json";

@@ -9,10 +9,10 @@ use super::augment;
 use super::datasets::DatasetSpec;
 use super::faces::Faces;
 use super::fault::{self, Check};
-use super::network::{Network, WeightsError, architecture_of};
 use super::trainer::look;
 use crate::fuse::rules::softmax;
 use crate::infer::manifest::sha256;
+use crate::network::{Network, WeightsError, architecture_of};
 use crate::scene::{Expression, PerClass};
 
 /// The table `[finetune.teachers]` of a recipe.
@@ -89,7 +89,7 @@ impl Teachers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::network::{Architecture, device};
+    use crate::network::{Architecture, device};
     use crate::train::sample;
 
     fn saved(folder: &tempfile::TempDir, seed: u64) -> PathBuf {

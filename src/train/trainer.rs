@@ -22,9 +22,9 @@ use super::journal::{Entry, Journal, Validation};
 use super::methods::{Loss, Method};
 use super::metrics::nll;
 use super::model::answers;
-use super::network::{Average, Network};
 use super::recipe::{Schedule, Trains};
 use crate::infer::manifest::sha256;
+use crate::network::{Average, Network};
 use crate::scene::{Expression, Logits};
 
 /// Why a stage ended before its end.
@@ -373,16 +373,13 @@ pub fn read_pixels(network: &Network, pixels: &[f32]) -> Vec<Reading> {
     let (network, side) = (network.valid(), network.side());
     let pictures = pixels.len() / (side * side);
     let pixels = Tensor::<1>::from_floats(pixels, &network.device()).reshape([pictures, 1, side, side]);
-    let outputs = network.forward(pixels);
-    let width = outputs.embedding.dims()[1];
-    let embeddings: Vec<f32> = outputs.embedding.into_data().iter::<f32>().collect();
-    let logits: Vec<f32> = outputs.logits.into_data().iter::<f32>().collect();
-    let reading = |(embedding, logits): (&[f32], &[f32])| {
-        let length = embedding.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-        Reading {
-            logits: std::array::from_fn(|class| logits[class]),
-            embedding: embedding.iter().map(|value| value / length).collect(),
-        }
+    let (logits, embeddings) = network.read(pixels);
+    let width = embeddings.dims()[1];
+    let embeddings: Vec<f32> = embeddings.into_data().iter::<f32>().collect();
+    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let reading = |(embedding, logits): (&[f32], &[f32])| Reading {
+        logits: std::array::from_fn(|class| logits[class]),
+        embedding: embedding.to_vec(),
     };
     embeddings.chunks_exact(width).zip(logits.chunks_exact(Expression::COUNT)).map(reading).collect()
 }
@@ -440,9 +437,9 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::network::{Architecture, device};
     use crate::train::batch::Change;
     use crate::train::faces::tests::{face, faces_of};
-    use crate::train::network::{Architecture, device};
 
     /// Learns nothing, and whose loss is no number from a draw on.
     struct Poisoned {
@@ -462,7 +459,7 @@ mod tests {
             batch
         }
 
-        fn loss(&self, outputs: &crate::train::network::Outputs, _batch: &Batch) -> Loss {
+        fn loss(&self, outputs: &crate::network::Outputs, _batch: &Batch) -> Loss {
             let is_sound = self.drawn.load(Ordering::Relaxed) <= self.sound;
             Loss::single(outputs.logits.clone().mean() * if is_sound { 1.0 } else { f32::NAN })
         }
@@ -493,7 +490,7 @@ mod tests {
             batch
         }
 
-        fn loss(&self, outputs: &crate::train::network::Outputs, _batch: &Batch) -> Loss {
+        fn loss(&self, outputs: &crate::network::Outputs, _batch: &Batch) -> Loss {
             Loss::single((outputs.logits.clone() * 0.0).sqrt().sum())
         }
     }

@@ -15,7 +15,7 @@ pub fn of_state() -> Value {
         "without_set": 3, "stalls": 0, "losses": 0, "reopen_attempts": 0
     });
     json!({
-        "vultus": "0.1.0", "run": "5f2c", "source": "live", "uptime_s": 12.3, "runtime": "ort", "device": "cpu",
+        "vultus": "0.1.0", "run": "5f2c", "source": "live", "uptime_s": 12.3, "runtime": "ort", "device": "cpu", "device_reason": "no GPU is found in this machine", "lost_device": null,
         "models": {"vultus-slim": "0a1b2c3d", "yunet_2023mar": "e9a42f02"}, "clock": "device", "identity": "appearance", "rig": null, "drift": null,
         "cameras": [camera, camera, camera, camera],
         "sets": {"formed": 1200, "analysed": 1190, "stale": 10, "per_s": 29.7, "period_ms": 33.3},

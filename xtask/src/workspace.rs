@@ -47,7 +47,7 @@ impl Workspace {
             "--package=vultus",
             "--bin=vultus",
             "--no-default-features",
-            "--features=webcam,ort",
+            "--features=webcam,ort,gpu",
         ]))
     }
 

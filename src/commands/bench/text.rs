@@ -60,6 +60,10 @@ pub(super) fn figures(figures: &Figures) -> String {
     };
     told("overhead", figures.overhead_ms_per_set, "ms of CPU a set outside of decode, detect, track, align and encode");
     told("allocations", figures.allocations_per_set, "a set, of the program's own code");
+    if figures.device != "cpu" {
+        told("GPU", Some(figures.gpu_bytes_per_set / 1e3), "kB a set copied to it and back");
+        told("", Some(figures.gpu_waits_per_set), "times a set waited for");
+    }
     told("energy", figures.energy_j_per_set, "J a set, of the processors");
     text
 }

@@ -2,8 +2,8 @@
 
 use vultus::config::Config;
 use vultus::config::RuntimeChoice;
-use vultus::infer::Runtime;
 use vultus::infer::manifest::Models;
+use vultus::infer::{Chosen, Runtime};
 use vultus::time::monotonic_now;
 
 use super::Check;
@@ -33,7 +33,7 @@ fn runtime(config: &Config) -> (Check, Option<Runtime>) {
             Check::warn("runtime: tract, built in; it is slower than ONNX Runtime", error.to_string()),
             Some(Runtime::Tract),
         ),
-        Err(error) => (Check::fail("runtime: ONNX Runtime cannot be used", error.to_string()), None),
+        Err(error) => (Check::fail("runtime: the one that is asked for cannot be used", error.to_string()), None),
     }
 }
 
@@ -51,8 +51,12 @@ fn models(config: &Config) -> (Check, Option<Models>) {
 
 /// Where the encoder would run.
 fn encoder(runtime: &Runtime, models: &Models, config: &Config) -> Check {
-    match runtime.session(&models.encoder, config.inference.device) {
-        Ok(session) => Check::ok(format!("encoder: would run on {} ({})", session.device(), runtime.name())),
+    match runtime.encoder(&models.encoder, &config.inference) {
+        Ok(Chosen { session, reason, measured }) => {
+            let measured = measured.map(|measured| format!(" ({measured})")).unwrap_or_default();
+            let (device, runtime) = (session.device(), session.runtime());
+            Check::ok(format!("encoder: would run on {device} ({runtime}): {reason}{measured}"))
+        }
         Err(error) => Check::fail("encoder: cannot run", error.to_string()),
     }
 }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use vultus::config::{Config, RuntimeChoice};
 use vultus::infer::Runtime;
+use vultus::network::weights::architecture;
+use vultus::network::{Network, device};
 use vultus::train::export::{Check, Export};
 use vultus::train::faces::Faces;
 use vultus::train::model;
-use vultus::train::network::weights::architecture;
-use vultus::train::network::{Network, device};
 use vultus::train::recipe::Recipe;
 
 use super::material::provenance;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use vultus::train::network::{Network, device};
+use vultus::network::{Network, device};
 use vultus::train::recipe::Recipe;
 
 /// Take in an encoder's weights from PyTorch, to begin a second stage with

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use vultus::config::Config;
-use vultus::train::network::device::DeviceError;
+use vultus::network::device::DeviceError;
 use vultus::train::recipe::RecipeError;
 use vultus::train::run::RunError;
 use vultus::train::study::StudyError;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use vultus::config::Config;
-use vultus::train::network::device;
+use vultus::network::device;
 use vultus::train::run::{Run, default_folder};
 use vultus::train::sheet::sheet;
 

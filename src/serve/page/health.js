@@ -45,6 +45,8 @@ export class Health {
     this.#fact("Sets", `${count(state.sets?.analysed)} analysed of ${count(state.sets?.formed)}, ${count(state.sets?.stale)} stale`);
     this.#fact("Period", `${number(state.sets?.period_ms)} ms`);
     for (const [name, sha] of Object.entries(state.models ?? {})) this.#fact(`Model ${name}`, String(sha).slice(0, 12), String(sha));
+    this.#fact("Encoder", `${state.runtime ?? "?"} on ${state.device ?? "?"}`);
+    this.#fact("Why there", state.device_reason || "–");
     this.#fact("Clock", state.clock === "arrival" ? "times of arrival" : state.clock === "device" ? "the cameras' own stamps" : "–");
     this.#fact("Rig", state.rig?.path ?? "none");
     this.#fact("Who is who", IDENTITIES[state.identity] ?? "one camera");

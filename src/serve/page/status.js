@@ -14,6 +14,7 @@ export class Status {
   #run = byId("run");
   #held = byId("held-back");
   #moved = byId("rig-moved");
+  #lost = byId("gpu-lost");
 
   constructor() {
     const fields = [
@@ -55,6 +56,9 @@ export class Status {
     const moved = state.drift?.verdict === "calibrate-again";
     setText(this.#moved, moved ? `The rig is not where it was calibrated (${state.drift.cameras.join(" and ")}): was a camera moved?` : "");
     setHidden(this.#moved, !moved);
+    const lost = state.lost_device;
+    setText(this.#lost, lost ? `The GPU (${lost}) failed: the encoder goes on on the ${state.device}, more slowly. The log says why.` : "");
+    setHidden(this.#lost, !lost);
     this.#set("skew", `${number(times.skew?.p50)} / ${number(times.skew?.p95)} ms`, times.skew?.p95 > period);
     this.#set("latency", `${number(times.latency?.p50)} / ${number(times.latency?.p99)} ms`, times.latency?.p99 > period);
     this.#set("age", `${number(times.age?.p50, 0)} ms`);

@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use super::scenes::{Scene, draw_by_subject, scenes};
 use super::{Loss, Method};
+use crate::network::Outputs;
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::barlow::{LAMBDA, barlow};
 use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
 use crate::train::losses::contrast::{contrast, contrast_groups};
-use crate::train::network::Outputs;
 
 /// Which pictures are to look alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

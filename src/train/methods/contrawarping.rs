@@ -13,12 +13,12 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Method};
+use crate::network::Outputs;
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
 use crate::train::losses::contrast::contrast;
-use crate::train::network::Outputs;
 use crate::train::warp_field::Warp;
 
 /// How ContraWarping-style learning is done.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::supervised::draw_balanced;
 use super::{Loss, Method, supervised};
+use crate::network::Outputs;
 use crate::scene::Expression;
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::faces::Faces;
@@ -20,7 +21,6 @@ use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Negative, Positive};
 use crate::train::losses::contrast::{contrast, contrast_groups};
 use crate::train::losses::cross_entropy;
-use crate::train::network::Outputs;
 
 /// A coarse class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

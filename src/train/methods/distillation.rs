@@ -9,11 +9,11 @@ use rand::rngs::StdRng;
 
 use super::supervised::{Shown, shown};
 use super::{Loss, Method, supervised};
+use crate::network::Outputs;
 use crate::scene::PerClass;
 use crate::train::batch::Batch;
 use crate::train::faces::Faces;
 use crate::train::losses::cross_entropy::{Label, cross_entropy};
-use crate::train::network::Outputs;
 
 /// Labels and teachers.
 pub struct Distillation {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
 use super::faces::Faces;
-use super::network::Outputs;
+use crate::network::Outputs;
 
 /// Why a method cannot be used.
 #[derive(Debug, thiserror::Error)]

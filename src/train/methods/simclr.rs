@@ -8,11 +8,11 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Method};
+use crate::network::Outputs;
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::contrast::contrast_groups;
-use crate::train::network::Outputs;
 
 /// How SimCLR is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -21,13 +21,13 @@ use serde::{Deserialize, Serialize};
 
 use super::neighbours::{Neighbours, clips};
 use super::{Loss, Method};
+use crate::network::Outputs;
 use crate::train::batch::{Batch, Change, Shot};
 use crate::train::descriptors::{descriptor, similarity};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::contrast::Relation::{Ignored, Negative, Positive};
 use crate::train::losses::contrast::contrast;
-use crate::train::network::Outputs;
 
 /// Where positives come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

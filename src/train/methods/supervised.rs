@@ -7,12 +7,12 @@ use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
 use super::{Loss, Method};
+use crate::network::Outputs;
 use crate::scene::{Expression, PerClass};
 use crate::train::batch::{Batch, Change, Mix, Shot};
 use crate::train::faces::Faces;
 use crate::train::fault;
 use crate::train::losses::cross_entropy::{Label, cross_entropy};
-use crate::train::network::Outputs;
 
 /// How classes are learnt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

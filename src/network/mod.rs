@@ -1,12 +1,13 @@
-//! The network that is trained: an encoder, and the heads that the methods and the classes need.
+//! The network that is trained, and that `--runtime wgpu` runs on a GPU: an encoder, and the heads that the methods and
+//! the classes need.
 
 mod architecture;
 mod average;
 pub mod device;
-mod graph;
 mod kernels;
 mod layers;
-mod resnet;
+mod reader;
+pub(crate) mod resnet;
 pub mod weights;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
@@ -15,13 +16,14 @@ use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::scene::Expression;
-
 pub use architecture::{Architecture, Kind};
 pub use average::Average;
+pub use reader::Reader;
 pub use resnet::Encoder;
 pub use weights::{WeightsError, architecture as architecture_of};
 
+/// Expressions that it tells apart, in the order of `Expression::ALL`.
+pub const CLASSES: usize = 7;
 /// Length of the projection.
 pub const PROJECTION: usize = 128;
 /// Coarse classes of CRS-CONT.
@@ -34,7 +36,7 @@ pub struct Outputs {
     pub embedding: Tensor<2>,
     /// (M, 128): the projection head's output, not normalised.
     pub projection: Tensor<2>,
-    /// (M, 7): class scores, in the order of [`Expression::ALL`](crate::scene::Expression::ALL).
+    /// (M, 7): class scores, in the order of `Expression::ALL`.
     pub logits: Tensor<2>,
     /// (M, 4): scores of the coarse classes (CRS-CONT).
     pub coarse: Tensor<2>,
@@ -46,7 +48,7 @@ pub struct Network {
     /// Turns pictures into embeddings.
     pub encoder: Encoder,
     projection: Projection,
-    classifier: Linear,
+    pub(crate) classifier: Linear,
     coarse: Linear,
     dropout: Dropout,
     #[module(skip)]
@@ -75,7 +77,7 @@ impl Network {
                 bn1: layers::norm(width, device),
                 linear2: layers::linear(&mut random, width, PROJECTION, device),
             },
-            classifier: layers::linear(&mut random, width, Expression::COUNT, device),
+            classifier: layers::linear(&mut random, width, CLASSES, device),
             coarse: layers::linear(&mut random, PROJECTION, COARSE, device),
             dropout: DropoutConfig::new(architecture.dropout).init(),
             architecture: architecture.clone(),
@@ -113,13 +115,20 @@ impl Network {
         let head = &self.projection;
         let hidden = layers::normalise_vectors(&head.bn1, head.linear1.forward(embedding.clone()), true);
         let projection = head.linear2.forward(hidden);
-        let length = projection.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
         Outputs {
             logits: self.classifier.forward(self.dropout.forward(embedding.clone())),
-            coarse: self.coarse.forward(projection.clone() / length),
+            coarse: self.coarse.forward(layers::unit_length(projection.clone())),
             embedding,
             projection,
         }
+    }
+
+    /// Class scores (M, 7) and embeddings (M, D), of unit length, of the same pictures: what is left of
+    /// [`forward`](Self::forward) once it is trained.
+    #[must_use]
+    pub fn read(&self, pixels: Tensor<4>) -> (Tensor<2>, Tensor<2>) {
+        let embedding = self.encoder.forward(pixels);
+        (self.classifier.forward(embedding.clone()), layers::unit_length(embedding))
     }
 
     /// All its weights and running statistics, always in the same order.
@@ -153,7 +162,6 @@ mod tests {
     use burn::nn::loss::CrossEntropyLossConfig;
     use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
     use burn::tensor::{Int, TensorData, Tolerance};
-    use std::process::Command;
 
     fn small() -> Architecture {
         Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() }
@@ -310,29 +318,18 @@ mod tests {
 
     #[test]
     fn a_gpu_trains_as_the_cpu_does() {
-        let Some(driver) = std::env::var_os("VULTUS_SOFTWARE_VULKAN") else {
-            println!("skipped: no lavapipe; `cargo xtask test` installs it");
-            return;
-        };
-        const LOADER: &str = "VK_ICD_FILENAMES";
-        if std::env::var_os(LOADER).as_ref() != Some(&driver) {
-            // The loader of Vulkan reads its variable once: in a process of its own.
-            let name = std::thread::current().name().expect("a test's name").to_owned();
-            let mut again = Command::new(std::env::current_exe().expect("this program"));
-            let output = again.args(["--exact", &name, "--nocapture"]).env(LOADER, driver).output().expect("run");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            return;
-        }
-        let gpu = device::open(crate::config::DeviceChoice::Gpu).expect("a GPU in software");
-        assert_ne!(gpu, Device::flex());
-        assert_eq!(device::open(crate::config::DeviceChoice::Auto).expect("the CPU"), Device::flex());
-        let [cpu, gpu] = [device::cpu(), gpu].map(|device| {
-            let mut network = Network::new(&small(), 1, &device);
-            (train(&mut network, 3), network.valid().forward(pictures(&device.inner())).logits.into_data())
+        crate::gpu::tests::with_lavapipe(|| {
+            let gpu = device::open(crate::config::DeviceChoice::Gpu).expect("a GPU in software");
+            assert_ne!(gpu, Device::flex());
+            assert_eq!(device::open(crate::config::DeviceChoice::Auto).expect("the CPU"), Device::flex());
+            let [cpu, gpu] = [device::cpu(), gpu].map(|device| {
+                let mut network = Network::new(&small(), 1, &device);
+                (train(&mut network, 3), network.valid().forward(pictures(&device.inner())).logits.into_data())
+            });
+            for (cpu, gpu) in cpu.0.iter().zip(&gpu.0) {
+                assert!((cpu - gpu).abs() < 1e-4 * cpu, "{cpu} {gpu}");
+            }
+            gpu.1.assert_approx_eq::<f32>(&cpu.1, Tolerance::rel_abs(1e-2, 1e-3));
         });
-        for (cpu, gpu) in cpu.0.iter().zip(&gpu.0) {
-            assert!((cpu - gpu).abs() < 1e-4 * cpu, "{cpu} {gpu}");
-        }
-        gpu.1.assert_approx_eq::<f32>(&cpu.1, Tolerance::rel_abs(1e-2, 1e-3));
     }
 }

@@ -12,30 +12,30 @@ use super::layers::{conv, convolve, mean, norm, normalise, pool, standardise};
 /// Turns pictures into embeddings.
 #[derive(Module, Debug)]
 pub struct Encoder {
-    pub(super) conv1: Conv2d,
-    pub(super) bn1: BatchNorm,
-    pub(super) layer1: Vec<Block>,
-    pub(super) layer2: Vec<Block>,
-    pub(super) layer3: Vec<Block>,
-    pub(super) layer4: Vec<Block>,
+    pub(crate) conv1: Conv2d,
+    pub(crate) bn1: BatchNorm,
+    pub(crate) layer1: Vec<Block>,
+    pub(crate) layer2: Vec<Block>,
+    pub(crate) layer3: Vec<Block>,
+    pub(crate) layer4: Vec<Block>,
     #[module(skip)]
-    pub(super) pools: bool,
+    pub(crate) pools: bool,
 }
 
 /// Two convolutions of 3x3, and a way past them.
 #[derive(Module, Debug)]
 pub struct Block {
-    pub(super) conv1: Conv2d,
-    pub(super) bn1: BatchNorm,
-    pub(super) conv2: Conv2d,
-    pub(super) bn2: BatchNorm,
+    pub(crate) conv1: Conv2d,
+    pub(crate) bn1: BatchNorm,
+    pub(crate) conv2: Conv2d,
+    pub(crate) bn2: BatchNorm,
     /// The way past where the size or the number of channels changes.
-    pub(super) downsample: Option<(Conv2d, BatchNorm)>,
+    pub(crate) downsample: Option<(Conv2d, BatchNorm)>,
 }
 
 impl Encoder {
     /// A network of this architecture with random weights.
-    pub(super) fn new(architecture: &Architecture, random: &mut StdRng, device: &Device) -> Self {
+    pub(crate) fn new(architecture: &Architecture, random: &mut StdRng, device: &Device) -> Self {
         let [first, ..] = architecture.widths();
         let (kernel, pools) = match architecture.kind {
             Kind::Slim => (3, false),
@@ -67,7 +67,7 @@ impl Encoder {
     }
 
     /// Whether it uses and updates the statistics of batches.
-    pub(super) fn is_trained(&self) -> bool {
+    pub(crate) fn is_trained(&self) -> bool {
         self.bn1.training.is_enabled()
     }
 }

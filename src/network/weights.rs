@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{DType, Device, TensorData};
 use burn_store::burn_pack::Tensor as Stored;
 use burn_store::{
     BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot, PyTorchToBurnAdapter,
@@ -51,18 +51,31 @@ struct Header {
 }
 
 impl Header {
-    fn read(path: &Path) -> Result<Self, WeightsError> {
+    /// `path` is what an error names.
+    fn read(mut content: impl Read, path: &Path) -> Result<Self, WeightsError> {
         let bad = |reason: String| WeightsError::Read { path: path.to_owned(), reason };
-        let mut file = File::open(path).map_err(|error| bad(error.to_string()))?;
         let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(|_| bad("it is no safetensors file".to_owned()))?;
+        content.read_exact(&mut length).map_err(|_| bad("it is no safetensors file".to_owned()))?;
         let length = u64::from_le_bytes(length);
         if length > LONGEST_HEADER {
             return Err(bad("it is no safetensors file".to_owned()));
         }
         let mut header = Vec::new();
-        file.take(length).read_to_end(&mut header).map_err(|error| bad(error.to_string()))?;
+        content.take(length).read_to_end(&mut header).map_err(|error| bad(error.to_string()))?;
         serde_json::from_slice(&header).map_err(|error| bad(format!("its header is damaged ({error})")))
+    }
+
+    fn of_file(path: &Path) -> Result<Self, WeightsError> {
+        let failed = |error: io::Error| WeightsError::Read { path: path.to_owned(), reason: error.to_string() };
+        Self::read(File::open(path).map_err(failed)?, path)
+    }
+
+    /// Of which network the weights are.
+    fn architecture(&self, path: &Path) -> Result<Architecture, WeightsError> {
+        let text = self.metadata.get(ARCHITECTURE).ok_or_else(|| WeightsError::NotOurs { path: path.to_owned() })?;
+        let damaged =
+            |error: serde_json::Error| WeightsError::Read { path: path.to_owned(), reason: error.to_string() };
+        serde_json::from_str(text).map_err(damaged)
     }
 }
 
@@ -71,9 +84,7 @@ impl Header {
 /// # Errors
 /// [`WeightsError::Read`] and [`WeightsError::NotOurs`].
 pub fn architecture(path: &Path) -> Result<Architecture, WeightsError> {
-    let header = Header::read(path)?;
-    let text = header.metadata.get(ARCHITECTURE).ok_or_else(|| WeightsError::NotOurs { path: path.to_owned() })?;
-    serde_json::from_str(text).map_err(|error| WeightsError::Read { path: path.to_owned(), reason: error.to_string() })
+    Header::of_file(path)?.architecture(path)
 }
 
 impl Network {
@@ -102,10 +113,26 @@ impl Network {
             let (found, wanted) = (found.to_string(), self.architecture().to_string());
             return Err(WeightsError::OtherArchitecture { path: path.to_owned(), found, wanted });
         }
-        let mut store = SafetensorsStore::from_file(path).with_from_adapter(PyTorchToBurnAdapter);
-        let loaded = self.load_from(&mut store);
-        loaded.map_err(|error| WeightsError::Read { path: path.to_owned(), reason: error.to_string() })?;
+        self.fill(SafetensorsStore::from_file(path), path)?;
         Ok(self)
+    }
+
+    /// The network on `device` whose weights [`save`](Self::save) wrote into a file of this content; `path` is what an
+    /// error names.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`] and [`WeightsError::NotOurs`].
+    pub fn of_bytes(content: &[u8], path: &Path, device: &Device) -> Result<Self, WeightsError> {
+        let architecture = Header::read(content, path)?.architecture(path)?;
+        let mut network = Self::new(&architecture, 0, device);
+        network.fill(SafetensorsStore::from_bytes(Some(content.to_vec())), path)?;
+        Ok(network)
+    }
+
+    fn fill(&mut self, store: SafetensorsStore, path: &Path) -> Result<(), WeightsError> {
+        let loaded = self.load_from(&mut store.with_from_adapter(PyTorchToBurnAdapter));
+        loaded.map_err(|error| WeightsError::Read { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(())
     }
 
     /// The same network with an encoder from `path`, a PyTorch state dict of the same layout. Its names may have
@@ -119,7 +146,7 @@ impl Network {
             let wanted = self.architecture().to_string();
             WeightsError::Foreign { path: path.to_owned(), wanted, reason }
         };
-        let header = Header::read(path)?;
+        let header = Header::of_file(path)?;
         let stems = header.tensors.keys().filter_map(|name| name.strip_suffix(STEM));
         let mut prefixes: Vec<&str> = stems.filter(|prefix| !prefix.contains("layer")).collect();
         prefixes.sort_unstable_by_key(|prefix| (prefix.len(), *prefix));
@@ -171,8 +198,8 @@ impl ModuleAdapter for GreyStem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::network::Kind;
-    use burn::tensor::{Device, Tensor, Tolerance};
+    use crate::network::Kind;
+    use burn::tensor::{Tensor, Tolerance};
     use burn_store::ModuleStore;
     use std::collections::BTreeMap;
 
@@ -201,6 +228,9 @@ mod tests {
         kept.save(&file).expect("written over it");
         assert_eq!(architecture(&file).expect("read"), *kept.architecture());
         let found = other.load(&file).expect("read");
+        assert_eq!(scores(&found, &pixels(48)), scores(&kept, &pixels(48)));
+        let content = std::fs::read(&file).expect("there");
+        let found = Network::of_bytes(&content, &file, &Device::flex().autodiff()).expect("read");
         assert_eq!(scores(&found, &pixels(48)), scores(&kept, &pixels(48)));
     }
 

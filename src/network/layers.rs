@@ -112,8 +112,19 @@ pub fn pool(x: Tensor<4>) -> Tensor<4> {
     if kernels::are_for(&x.device()) {
         return kernels::pool(x);
     }
+    channels_last(pool_channels_first(channels_first(x)))
+}
+
+/// The same of pictures (image, channel, row, column), by burn's operations.
+pub fn pool_channels_first(x: Tensor<4>) -> Tensor<4> {
     let pool = MaxPool2dConfig::new([3, 3]).with_strides([2, 2]).with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1));
-    channels_last(pool.init().forward(channels_first(x)))
+    pool.init().forward(x)
+}
+
+/// Vectors (image, value), each made one unit long.
+pub fn unit_length(x: Tensor<2>) -> Tensor<2> {
+    let length = x.clone().square().sum_dim(1).sqrt().clamp_min(1e-12);
+    x / length
 }
 
 /// The mean over all pixels: (image, channel).

@@ -4,7 +4,7 @@ use burn::tensor::wgpu::WgpuInitError;
 use burn::tensor::{Device, DeviceKind};
 
 use crate::config::DeviceChoice;
-use crate::infer::gpu_hardware_present;
+use crate::gpu;
 
 /// Why there is no device.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +30,11 @@ pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
     let kinds: &[&[DeviceKind]] = match choice {
         DeviceChoice::Cpu => &[],
         // To look for one where there is none costs seconds, and the drivers talk.
-        DeviceChoice::Auto if !gpu_hardware_present() => &[],
+        DeviceChoice::Auto if !gpu::is_there() => &[],
         DeviceChoice::Auto => &[&HARDWARE],
         DeviceChoice::Gpu => &[&HARDWARE, &emulated],
     };
-    let gpu = kinds.iter().copied().flatten().find_map(|kind| gpu(kind).map_err(|error| tried.push(error)).ok());
+    let gpu = kinds.iter().copied().flatten().find_map(|kind| init(kind).map_err(|error| tried.push(error)).ok());
     match (gpu, choice) {
         (Some(gpu), _) => Ok(gpu.autodiff()),
         (None, DeviceChoice::Gpu) => Err(DeviceError::NoGpu { tried }),
@@ -69,7 +69,7 @@ fn keep_memory() {
 }
 
 /// Opens the first GPU of a kind; it is one that can compute.
-fn gpu(kind: &DeviceKind) -> Result<Device, String> {
+fn init(kind: &DeviceKind) -> Result<Device, String> {
     #[cfg(feature = "train-cuda")]
     if let Some(device) = Device::enumerate(burn::tensor::DeviceType::Cuda).into_iter().next() {
         return Ok(device);

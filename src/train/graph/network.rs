@@ -4,13 +4,13 @@ use burn::nn::BatchNorm;
 use burn::nn::conv::Conv2d;
 use burn::tensor::Tensor;
 
-use super::Network;
-use super::resnet::{Block, Encoder};
-use crate::train::graph::{self, Graph, Layer, Linear};
+use super::{self as graph, Graph, Layer, Linear};
+use crate::network::Network;
+use crate::network::resnet::{Block, Encoder};
 
-/// As in [`standardise`](super::layers::standardise).
+/// As in `network::layers::standardise`.
 const STANDARDISE: Layer = Layer::Standardise { epsilon: 1e-2 };
-/// As in [`pool`](super::layers::pool).
+/// As in `network::layers::pool`.
 const POOL: Layer = Layer::MaxPool { kernel: 3, stride: 2, padding: 1 };
 
 impl Network {
@@ -65,7 +65,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Architecture, Kind, device};
+    use super::super::tests::Maker;
     use super::*;
     use crate::capture::folder::read_still;
     use crate::config::{Config, RuntimeChoice};
@@ -74,9 +74,9 @@ mod tests {
     use crate::image::warp::Layout;
     use crate::infer::Runtime;
     use crate::infer::manifest::{Input, Models};
+    use crate::network::{Architecture, Kind, device};
     use crate::train::export::{Check, Export};
     use crate::train::faces::Faces;
-    use crate::train::graph::tests::Maker;
     use crate::train::report::card::Card;
     use crate::train::trainer::read_pixels;
     use burn::module::{Module, ModuleMapper, Param};
@@ -123,13 +123,21 @@ mod tests {
             let graph = network.graph();
             let folder = tempfile::tempdir().expect("a temporary folder");
             let card = Card { name: "trained".to_owned(), temperature: 1.0, ..Card::default() };
+            let saved = folder.path().join("saved");
+            network.save(&saved).expect("written");
+            let weights = std::fs::read(saved).expect("there");
             let write = |check: Check<'_>| {
-                let export = Export { graph: &graph, weights: None, card: &card, check: &check };
+                let export = Export { graph: &graph, weights: Some(&weights), card: &card, check: &check };
                 export.write(folder.path()).unwrap_or_else(|error| panic!("{kind:?}: {error}"))
             };
             let models = write(Check::of(&network, &Runtime::Tract, &Faces::default(), &[]));
             let cuts = faces_cut_live(&models, side);
             assert!(cuts.len() / (side * side) > 2, "those of the take");
+            let listed = models.encoder.weights.expect("they stand beside it");
+            assert_eq!(
+                (listed.temperature, std::fs::read(folder.path().join(&listed.file)).expect("there")),
+                (1.0, weights.clone())
+            );
             for choice in [RuntimeChoice::Tract, RuntimeChoice::Ort] {
                 let runtime = match Runtime::start(choice) {
                     Ok(runtime) => runtime,
