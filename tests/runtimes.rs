@@ -128,7 +128,7 @@ fn all_runtimes_and_devices_agree() {
 #[test]
 fn a_set_costs_one_wait_for_the_gpu() {
     let Some(driver) = software_vulkan().filter(|_| cfg!(feature = "train")) else { return };
-    let load = ["bench", "pipeline", "--runtime", "wgpu", "--cameras", "2", "--fps", "2", "--seconds", "5", "--json"];
+    let load = ["bench", "pipeline", "--runtime", "wgpu", "--cameras", "2", "--fps", "1", "--seconds", "8", "--json"];
     let output = vultus_with(&driver).args(load).assert().success();
     let figures: Value = serde_json::from_slice(&output.get_output().stdout).expect("JSON");
     assert_eq!((&figures["runtime"], &figures["device"]), (&"wgpu".into(), &"vulkan".into()), "{figures}");
