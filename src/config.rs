@@ -190,6 +190,14 @@ pub struct Models {
     pub encoder: Option<String>,
 }
 
+impl Models {
+    /// Where they come from, for people.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.folder.as_ref().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string())
+    }
+}
+
 /// Which runtime to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -196,10 +196,10 @@ impl Encoder {
                 size *= 2;
             }
             // If they are needed, it is in the midst of a set.
-            let [planes, side] = [self.cut.layout.planes(), self.cut.size];
+            let shape = self.cut.shape();
             for size in 1..=faces.div_ceil(self.spares.len().max(1)) {
                 let blank = vec![0.0; size * self.cut.values()];
-                self.spares.iter_mut().try_for_each(|lane| lane.step(&blank, [planes, side, side]))?;
+                self.spares.iter_mut().try_for_each(|lane| lane.step(&blank, shape))?;
             }
             return Ok(());
         }
@@ -235,7 +235,7 @@ impl Encoder {
                 }
             }
         }
-        let shape = [self.cut.layout.planes(), self.cut.size, self.cut.size];
+        let shape = self.cut.shape();
         let values = self.cut.values();
         let share = (self.batch.len() / values).div_ceil(self.lanes.len()) * values;
         if share > 0 {
@@ -260,10 +260,10 @@ impl Encoder {
 
     /// The whole batch at once, filled up with blank faces.
     fn step_on_gpu(&mut self, faces: usize) -> Result<(), InferError> {
-        let (places, side) = (places(faces), self.cut.size);
+        let places = places(faces);
         self.batch.resize(places * self.cut.values(), 0.0);
         let lane = &mut self.lanes[0];
-        lane.step(&self.batch, [self.cut.layout.planes(), side, side])?;
+        lane.step(&self.batch, self.cut.shape())?;
         lane.cut_off(places, faces);
         Ok(())
     }

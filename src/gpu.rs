@@ -217,13 +217,19 @@ impl Gpu {
         self.check()?;
         polled?.map(|_| ()).map_err(|error| match error {
             wgpu::PollError::Timeout => GpuError::NoAnswer { name: self.name.clone(), seconds: patience.as_secs() },
-            other => GpuError::Failed { name: self.name.clone(), reason: other.to_string() },
+            other => self.failed(other.to_string()),
         })
     }
 
     /// wgpu panics where a driver says in the midst of a wait that its device is lost.
     fn poll(&self, how: PollType) -> Result<Result<wgpu::PollStatus, wgpu::PollError>, GpuError> {
         guarded(|| self.device.poll(how)).map_err(|reason| GpuError::Lost { name: self.name.clone(), reason })
+    }
+
+    /// What went wrong, as `reason` came of it: what the GPU says of itself explains more.
+    #[must_use]
+    pub fn failed(&self, reason: String) -> GpuError {
+        self.check().err().unwrap_or_else(|| GpuError::Failed { name: self.name.clone(), reason })
     }
 
     /// Counts bytes that are copied to it (`up`) and from it (`down`).

@@ -1,6 +1,6 @@
 //! Every stage alone, on real frames.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nalgebra::{Point3, Unit};
@@ -255,17 +255,21 @@ fn encoding(models: &Models, runtime: &Runtime, config: &Config) -> Result<Vec<W
     for threads in counts {
         let workers = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(VisionError::from)?;
         let workers = Arc::new(workers);
+        // Chosen once for all sizes: where there is a GPU, each choice times all ways to it.
+        let chosen = runtime.encoder(&models.encoder, &config.inference)?;
+        let mut encoder = Encoder::new(chosen, &models.encoder)?;
+        encoder.share(runtime, &models.encoder, threads)?;
+        let (cut, Place { runtime: by, device }) = (encoder.cut(), encoder.place());
+        let encoder = Arc::new(Mutex::new(encoder));
         for faces in BATCHES {
-            let chosen = runtime.encoder(&models.encoder, &config.inference)?;
-            let mut encoder = Encoder::new(chosen, &models.encoder)?;
-            encoder.share(runtime, &models.encoder, threads)?;
-            let values = faces * encoder.cut().values();
+            let values = faces * cut.values();
             let pixels: Vec<f32> = (0..values).map(|n| (n % 251) as f32 / 125.0 - 1.0).collect();
+            let encoder = encoder.clone();
             let threads = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
             let faces = if faces == 1 { "1 face".to_owned() } else { format!("{faces} faces") };
-            let Place { runtime: by, device } = encoder.place();
             let kind = format!("{faces}, {threads}, {by} on {device}");
             let mut workload = Workload::new("encode", kind, move || {
+                let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
                 encoder.push(&pixels);
                 encoder.step()?;
                 Ok(())

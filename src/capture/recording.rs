@@ -44,6 +44,14 @@ impl Recording {
         folder::open_take(&Folder::BuiltIn(&BUNDLED)).map(|sources| Self::of_folders(sources, false))
     }
 
+    /// What `paths` name, as [`Recording::open`] has it, or the take that is built in if they name nothing.
+    ///
+    /// # Errors
+    /// Every [`CaptureError`] that concerns files.
+    pub fn open_or_bundled(paths: &[PathBuf]) -> Result<Self, CaptureError> {
+        if paths.is_empty() { Self::bundled() } else { Self::open(paths, false) }
+    }
+
     /// Opens a take (a file or a folder) or a folder of stills (`stills` makes a take's pictures stills too), a picture, or videos: one
     /// file or folder a camera.
     ///

@@ -47,10 +47,16 @@ pub struct CutFormat {
 }
 
 impl CutFormat {
+    /// Planes, rows and columns of one cut.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 3] {
+        [self.layout.planes(), self.size, self.size]
+    }
+
     /// Values in one cut.
     #[must_use]
     pub fn values(&self) -> usize {
-        self.layout.planes() * self.size * self.size
+        self.shape().iter().product()
     }
 }
 

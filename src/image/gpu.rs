@@ -74,7 +74,8 @@ impl<'a> Picture<'a> {
 pub struct Cutter {
     gpu: Gpu,
     size: usize,
-    planes: usize,
+    /// Of one cut.
+    values: usize,
     cut: ComputePipeline,
     detail: ComputePipeline,
     /// What the GPU's clock said before and after, if it tells.
@@ -163,8 +164,7 @@ impl Shared {
         if self.is_mapped.load(Ordering::Acquire) {
             return Ok(());
         }
-        gpu.check()?;
-        Err(GpuError::Failed { name: gpu.name.clone(), reason: "a buffer could not be mapped".to_owned() })
+        Err(gpu.failed("a buffer could not be mapped".to_owned()))
     }
 }
 
@@ -246,9 +246,9 @@ impl Cutter {
             let buffer = BufferDescriptor { label: Some("times"), size: TIMES, usage, mapped_at_creation: false };
             (set, gpu.device.create_buffer(&buffer))
         });
-        let planes = layout.planes();
-        let buffers = Buffers::new(gpu, SMALLEST, 1, planes * size * size)?;
-        Ok(Self { gpu: gpu.clone(), size, planes, cut, detail, times, buffers, set: Set::default() })
+        let values = layout.planes() * size * size;
+        let buffers = Buffers::new(gpu, SMALLEST, 1, values)?;
+        Ok(Self { gpu: gpu.clone(), size, values, cut, detail, times, buffers, set: Set::default() })
     }
 
     /// Begins a set of so many `faces`, which are cut from `pictures`; then each picture is put in, and behind it the faces
@@ -264,18 +264,14 @@ impl Cutter {
         if bytes > room || faces > places {
             let bytes = if bytes > room { bytes.next_power_of_two() } else { room };
             let faces = if faces > places { faces.next_power_of_two() } else { places };
-            self.buffers = Buffers::new(&self.gpu, bytes, faces, self.planes * self.size * self.size)?;
+            self.buffers = Buffers::new(&self.gpu, bytes, faces, self.values)?;
         }
         let turn = 1 - self.set.turn;
         let staging = &self.buffers.turns[turn].staging;
         staging.wait(&self.gpu)?;
-        let view = staging.buffer.get_mapped_range_mut(..).map_err(|error| self.failed(error.to_string()))?;
+        let view = staging.buffer.get_mapped_range_mut(..).map_err(|error| self.gpu.failed(error.to_string()))?;
         self.set = Set { turn, view: Some(view), end: table, ..Set::default() };
         Ok(())
-    }
-
-    fn failed(&self, reason: String) -> GpuError {
-        self.gpu.check().err().unwrap_or_else(|| GpuError::Failed { name: self.gpu.name.clone(), reason })
     }
 
     /// Puts a view's picture in.
@@ -314,8 +310,7 @@ impl Cutter {
     pub fn step(&mut self, room: Option<&Room>) -> Result<(), GpuError> {
         self.set.view = None;
         let Set { turn, end, faces, .. } = self.set;
-        let values = (self.planes * self.size * self.size) as u64;
-        let batch_size = faces as u64 * values * size_of::<f32>() as u64;
+        let batch_size = (faces * self.values * size_of::<f32>()) as u64;
         let (has_batch, room) = (room.is_none(), room.unwrap_or(&self.buffers.batch).clone());
         let group = self.group(&room);
         let Buffers { input, details, turns, groups, .. } = &self.buffers;
@@ -388,14 +383,13 @@ impl Cutter {
         let Some(Waiting { turn, faces, has_batch }) = self.set.cut.take() else { return Ok(None) };
         let answers = &self.buffers.turns[turn].answers;
         answers.wait(&self.gpu)?;
-        let mapped = answers.buffer.get_mapped_range(..).map_err(|error| self.failed(error.to_string()))?;
+        let mapped = answers.buffer.get_mapped_range(..).map_err(|error| self.gpu.failed(error.to_string()))?;
         let (times, rest) = mapped.split_at(TIMES as usize);
         let (measured, rest) = rest.split_at(faces * DETAIL as usize);
         let measured: &[[f32; 2]] = bytemuck::cast_slice(measured);
         details.extend(measured.iter().map(|&[variance, laplacian]| Detail { variance, laplacian }));
         if has_batch {
-            let values = faces * self.planes * self.size * self.size;
-            cuts.extend_from_slice(bytemuck::cast_slice(&rest[..values * size_of::<f32>()]));
+            cuts.extend_from_slice(bytemuck::cast_slice(&rest[..faces * self.values * size_of::<f32>()]));
         }
         let [begun, ended] = *bytemuck::from_bytes::<[u64; 2]>(times);
         let took = self.times.as_ref().map(|_| {

@@ -157,11 +157,29 @@ impl ModuleVisitor for Values {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use burn::module::ModuleMapper;
     use burn::nn::loss::CrossEntropyLossConfig;
     use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
     use burn::tensor::{Int, TensorData, Tolerance};
+
+    /// Gives every tensor other values, so that no layer is a mere way past.
+    pub(crate) struct Shaken(pub(crate) f32);
+
+    impl ModuleMapper for Shaken {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|tensor| {
+                let shape = tensor.dims();
+                let noise = (0..shape.iter().product()).map(|_| {
+                    self.0 += 1.7;
+                    0.1 + 0.1 * self.0.sin()
+                });
+                let noise = TensorData::new(noise.collect::<Vec<f32>>(), shape);
+                tensor.clone() + Tensor::from_data(noise, &tensor.device())
+            })
+        }
+    }
 
     fn small() -> Architecture {
         Architecture { widths: Some([32; 4]), side: 48, ..Architecture::default() }

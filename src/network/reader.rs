@@ -89,25 +89,9 @@ fn folded(conv: &Conv2d, norm: &BatchNorm) -> Conv2d {
 mod tests {
     use super::super::{Architecture, CLASSES, Kind, device};
     use super::*;
-    use burn::module::{Module, ModuleMapper};
+    use crate::network::tests::Shaken;
+    use burn::module::Module;
     use burn::tensor::{Device, TensorData, Tolerance};
-
-    /// Gives every tensor other values, so that no layer is a mere way past.
-    struct Shaken(f32);
-
-    impl ModuleMapper for Shaken {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|tensor| {
-                let shape = tensor.dims();
-                let noise = (0..shape.iter().product()).map(|_| {
-                    self.0 += 1.7;
-                    0.1 + 0.1 * self.0.sin()
-                });
-                let noise = TensorData::new(noise.collect::<Vec<f32>>(), shape);
-                tensor.clone() + Tensor::from_data(noise, &tensor.device())
-            })
-        }
-    }
 
     #[test]
     fn it_says_what_the_network_says() {

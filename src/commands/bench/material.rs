@@ -42,8 +42,7 @@ impl Options {
     /// Loads all of it.
     pub(super) fn load(&self, mut config: Config) -> anyhow::Result<Material> {
         config.inference = config.inference.with(self.runtime, self.device);
-        let recording =
-            if self.input.is_empty() { Recording::bundled()? } else { Recording::open(&self.input, false)? };
+        let recording = Recording::open_or_bundled(&self.input)?;
         let models = Models::chosen(&config.models)?;
         let runtime = Runtime::start(config.inference.runtime)?;
         let bar = progress_bar(recording.frames.unwrap_or(0), "frames read");

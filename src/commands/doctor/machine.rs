@@ -38,7 +38,7 @@ fn runtime(config: &Config) -> (Check, Option<Runtime>) {
 }
 
 fn models(config: &Config) -> (Check, Option<Models>) {
-    let from = config.models.folder.as_ref().map_or_else(|| "built in".to_owned(), |f| f.display().to_string());
+    let from = config.models.origin();
     match Models::chosen(&config.models) {
         Ok(models) => {
             let what =

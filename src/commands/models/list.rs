@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     let default = config.models.encoder.clone().or_else(|| encoders.next().map(|model| model.name.clone()));
     let rows = models.iter().map(|model| row(model, default.as_ref() == Some(&model.name)));
     let rows: Vec<[String; 5]> = std::iter::once(heading).chain(rows).collect();
-    writeln!(out, "{}", super::place(config))?;
+    writeln!(out, "{}", config.models.origin())?;
     lines(&rows, [true; 5]).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(ExitCode::SUCCESS)
 }

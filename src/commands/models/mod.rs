@@ -36,8 +36,3 @@ pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
         Verb::Parity(args) => parity::run(args, config),
     }
 }
-
-/// Where the models come from, for people.
-fn place(config: &Config) -> String {
-    config.models.folder.as_ref().map_or_else(|| "built in".to_owned(), |folder| folder.display().to_string())
-}

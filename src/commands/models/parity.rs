@@ -41,7 +41,7 @@ fn cause(error: ParityError) -> anyhow::Error {
 }
 
 pub(super) fn run(args: &Args, config: Config) -> anyhow::Result<ExitCode> {
-    let recording = if args.input.is_empty() { Recording::bundled()? } else { Recording::open(&args.input, false)? };
+    let recording = Recording::open_or_bundled(&args.input)?;
     let models = Models::chosen(&config.models)?;
     let bar = message_bar();
     bar.set_message("asking all runtimes and devices; GPUs compile first");

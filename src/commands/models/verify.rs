@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, config: &Config) -> anyhow::Result<ExitCode> {
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
-        writeln!(out, "{}", super::place(config))?;
+        writeln!(out, "{}", config.models.origin())?;
         for Finding { model, files, fault } in &findings {
             match fault {
                 None => writeln!(out, "ok    {model}: checksums right, it loads ({})", files.join(", "))?,

@@ -65,7 +65,6 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Maker;
     use super::*;
     use crate::capture::folder::read_still;
     use crate::config::{Config, RuntimeChoice};
@@ -74,27 +73,14 @@ mod tests {
     use crate::image::warp::Layout;
     use crate::infer::Runtime;
     use crate::infer::manifest::{Input, Models};
+    use crate::network::tests::Shaken;
     use crate::network::{Architecture, Kind, device};
     use crate::train::export::{Check, Export};
     use crate::train::faces::Faces;
     use crate::train::report::card::Card;
     use crate::train::trainer::read_pixels;
-    use burn::module::{Module, ModuleMapper, Param};
-    use burn::tensor::TensorData;
+    use burn::module::Module;
     use std::path::Path;
-
-    /// Makes all weights and statistics random, so that no layer is a mere way past.
-    struct Shaken(Maker);
-
-    impl ModuleMapper for Shaken {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|tensor| {
-                let shape = tensor.dims();
-                let noise = self.0.values(shape.iter().product(), 0.0, 0.2);
-                tensor.clone() + Tensor::from_data(TensorData::new(noise, shape), &tensor.device())
-            })
-        }
-    }
 
     /// The faces of four cameras, as the pipeline cuts them for the encoder of `models`.
     fn faces_cut_live(models: &Models, side: usize) -> Vec<f32> {
@@ -119,7 +105,7 @@ mod tests {
             let widths = (kind == Kind::Slim).then_some([32, 32, 64, 64]);
             let architecture = Architecture { kind, side, widths, ..Architecture::default() };
             let network = Network::new(&architecture, 1, &device::cpu());
-            let network = network.map(&mut Shaken(Maker::new(2))).valid();
+            let network = network.map(&mut Shaken(0.0)).valid();
             let graph = network.graph();
             let folder = tempfile::tempdir().expect("a temporary folder");
             let card = Card { name: "trained".to_owned(), temperature: 1.0, ..Card::default() };
